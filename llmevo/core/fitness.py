@@ -1,0 +1,162 @@
+"""Scores: what an evaluation says of one genome, and how two of them are compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from llmevo.core.errors import InvalidFitness
+
+NOTHING: Mapping[str, float] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What something cost, nominally: the same whether an answer was bought or came from the cache.
+
+    `price` is in US dollars; 0 where prices are unknown or the model is free.
+    """
+
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    price: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls + other.calls,
+            self.tokens_in + other.tokens_in,
+            self.tokens_out + other.tokens_out,
+            self.price + other.price,
+        )
+
+
+FREE = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Fitness:
+    """The evaluation of one genome. HIGHER `value` IS BETTER, always.
+
+    A failed evaluation has `error` set and `value` -inf; it is never selected, never averaged and never best.
+    Raises `InvalidFitness` when built from NaN or infinity without an error: use `Fitness.measured` to turn whatever a fitness
+    function returned into a score or a failure.
+    """
+
+    value: float
+    violation: float = 0.0
+    """How far from valid, 0 = valid. Feasibility is apart from the score: any valid genome outranks any invalid one."""
+    objectives: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    """Several objectives, each higher-is-better; `value` is their declared scalarisation."""
+    cases: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    """Score per example, by case id: frontiers, racing, paired tests, resource sharing."""
+    measures: tuple[float, ...] = ()
+    """Where it lives in a MAP-Elites grid."""
+    feedback: tuple[str, ...] = ()
+    """What went wrong, in words: reflective mutation."""
+    usage: Usage = FREE
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.error is not None:
+            if self.value != -math.inf:
+                raise InvalidFitness(f"a failed fitness has value -inf, not {self.value!r}: use Fitness.failed(error)")
+        elif not math.isfinite(self.value):
+            raise InvalidFitness(f"a fitness must be a finite number, not {self.value!r}: use Fitness.measured(...)")
+        if not self.violation >= 0:
+            raise InvalidFitness(f"a violation is 0 (valid) or positive, not {self.violation!r}")
+
+    @property
+    def ok(self) -> bool:
+        """Whether the genome was scored at all."""
+        return self.error is None
+
+    @classmethod
+    def failed(cls, error: str, usage: Usage = FREE) -> Fitness:
+        """No score, and why. It never wins."""
+        return cls(-math.inf, usage=usage, error=error)
+
+    @classmethod
+    def measured(cls, value: Any, **more: Any) -> Fitness:
+        """A score from what a fitness function returned, or a failure that says what was wrong with it."""
+        try:
+            return cls(as_score(value), **more)
+        except InvalidFitness as error:
+            return cls.failed(str(error), more.get("usage", FREE))
+
+
+UNSCORED = Fitness.failed("not evaluated")
+
+
+def as_score(value: Any) -> float:
+    """A finite float from an int, float, bool (1.0 or 0.0) or a one-element array or tensor; else `InvalidFitness`."""
+    if not isinstance(value, int | float) and callable(getattr(value, "item", None)):
+        try:
+            value = value.item()
+        except (ValueError, RuntimeError, TypeError):
+            raise InvalidFitness(f"a fitness must be one number, not a {type(value).__name__} of many") from None
+    if not isinstance(value, int | float):
+        raise InvalidFitness(f"a fitness must be a number, not {type(value).__name__} ({str(value)[:80]!r})")
+    score = float(value)
+    if not math.isfinite(score):
+        raise InvalidFitness(f"a fitness must be finite, not {score!r}")
+    return score
+
+
+def common_cases(all_of: Iterable[Fitness]) -> frozenset[str] | None:
+    """The cases that every one of them was scored on; None when all were scored on the same ones (or on none)."""
+    every = iter(all_of)
+    first = next(every, None)
+    if first is None:
+        return None
+    common, differ = first.cases.keys(), False
+    for other in every:
+        if other.cases.keys() != common:
+            common, differ = common & other.cases.keys(), True
+    return frozenset(common) if differ else None
+
+
+def standing(fitness: Fitness, common: frozenset[str] | None = None) -> tuple[bool, float, float]:
+    """The sort key of a fitness (larger is better): scored, then less violation, then value.
+
+    `common` restricts the value to the mean over those cases; with no case in common all values tie.
+    """
+    if common is None or not fitness.ok:
+        value = fitness.value
+    else:
+        value = math.fsum(fitness.cases[case] for case in common) / len(common) if common else 0.0
+    return (fitness.ok, -fitness.violation, value)
+
+
+def outranks(a: Fitness, b: Fitness) -> bool:
+    """Whether a is strictly better than b: scored first, then valid, then higher value on the cases that both were scored on."""
+    common = common_cases((a, b)) if a.ok and b.ok else None
+    return standing(a, common) > standing(b, common)
+
+
+def revised(old: Fitness, new: Fitness) -> Fitness:
+    """The fitness after further evaluation: cases are united (the newer score of a case stands), usage is added.
+
+    Where both have cases, `value` is the mean over all of them; otherwise it is the newer value. A failed re-evaluation leaves the
+    old fitness standing, with its cost added.
+    """
+    usage = old.usage + new.usage
+    if not new.ok or not old.ok:
+        base = new if new.ok else old
+        return Fitness(
+            base.value, base.violation, base.objectives, base.cases, base.measures, base.feedback, usage, base.error
+        )
+    cases = {**old.cases, **new.cases}
+    united = old.cases and new.cases
+    return Fitness(
+        math.fsum(cases.values()) / len(cases) if united else new.value,
+        max(old.violation, new.violation) if united else new.violation,
+        new.objectives,
+        cases,
+        new.measures,
+        new.feedback or old.feedback,
+        usage,
+    )
