@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from llmevo.core.genome import Genome
 from llmevo.core.individual import Birth, G, Individual
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from llmevo.core.fitness import Fitness
     from llmevo.core.mating import Mating
     from llmevo.core.view import View
+
+G_contra = TypeVar("G_contra", bound=Genome, contravariant=True)
 
 
 class Variation(Protocol[G]):
@@ -102,7 +105,7 @@ class Succession(Protocol[G]):
     ) -> list[Individual[G]]: ...
 
 
-class Evaluate(Protocol[G]):
+class Evaluate(Protocol[G_contra]):
     """Scores genomes: one `Fitness` per genome, in the same order, higher is better.
 
     A genome that cannot be scored because of itself gets `Fitness.failed`. A judge or transport that is down raises `Pause`: no
@@ -114,7 +117,7 @@ class Evaluate(Protocol[G]):
         """Whether it wants all genomes of a cohort in one call (one forward pass) instead of each as soon as it is conceived."""
         ...
 
-    async def __call__(self, genomes: Sequence[G], contexts: Sequence[Context]) -> list[Fitness]: ...
+    async def __call__(self, genomes: Sequence[G_contra], contexts: Sequence[Context]) -> list[Fitness]: ...
 
 
 class Mixture(Protocol[G]):

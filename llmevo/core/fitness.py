@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -112,7 +112,8 @@ def common_cases(all_of: Iterable[Fitness]) -> frozenset[str] | None:
     first = next(every, None)
     if first is None:
         return None
-    common, differ = first.cases.keys(), False
+    common: Set[str] = first.cases.keys()
+    differ = False
     for other in every:
         if other.cases.keys() != common:
             common, differ = common & other.cases.keys(), True
