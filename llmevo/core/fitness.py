@@ -33,6 +33,14 @@ class Usage:
             self.price + other.price,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls - other.calls,
+            self.tokens_in - other.tokens_in,
+            self.tokens_out - other.tokens_out,
+            self.price - other.price,
+        )
+
 
 FREE = Usage()
 

@@ -9,7 +9,7 @@ from typing import Generic
 from llmevo.core.contracts import Variation
 from llmevo.core.fitness import Fitness, Usage, revised
 from llmevo.core.genome import content_key
-from llmevo.core.individual import Birth, G, Individual, Stillborn
+from llmevo.core.individual import G, Individual, Stillborn
 from llmevo.core.seed import Seed
 
 
@@ -37,17 +37,15 @@ class Mating(Generic[G]):
     cases: CaseSlice | None = None
     """A minibatch, or None for all cases."""
 
-    def birth(self, genome: G, fitness: Fitness, usage: Usage, step: int) -> Birth[G]:
-        """What is told when the genome was conceived and evaluated.
+    def copies(self, genome: G) -> bool:
+        """Whether a conceived genome is only the copy of a parent, which counts as no child, unless picking one is the point."""
+        return not self.variation.picks and any(parent.genome.key == genome.key for parent in self.parents)
 
-        A reassessed individual comes back under its own id with a revised fitness. A child that is the copy of a parent is a
-        stillbirth, unless the variation declares that it picks among its parents.
-        """
+    def birth(self, genome: G, fitness: Fitness, usage: Usage, step: int) -> Individual[G]:
+        """What is told when the genome was conceived and evaluated; a reassessed individual comes back under its own id."""
         if self.variation.reassess:
             known = self.parents[0]
             return replace(known, fitness=revised(known.fitness, fitness))
-        if not self.variation.picks and any(parent.genome.key == genome.key for parent in self.parents):
-            return self.stillbirth("the child is a copy of its parent", usage, step)
         ids = tuple(parent.id for parent in self.parents)
         return Individual(self.id, genome, fitness, ids, self.variation_key, usage, self.seat, self.deme, step)
 

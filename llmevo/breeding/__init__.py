@@ -1,0 +1,25 @@
+"""Selection (who the parents are), succession (who lives on) and the combination of variations: blind to representation."""
+
+from llmevo.breeding.combine import Bandit, Chain, Given, Only, Reassess, Weighted, chain
+from llmevo.breeding.selection import Roles, Roulette, Tournament, distinct, rank, roulette, swarm, targets, uniform
+from llmevo.breeding.shaping import boltzmann, centered_rank, flat, linear_rank, proportional
+from llmevo.breeding.succession import (
+    Comma,
+    Compete,
+    Lottery,
+    always_replace,
+    compete,
+    keep_all,
+    one_to_one,
+    per_case,
+    per_cell,
+    ranked,
+    seated,
+    truncation,
+)
+
+__all__ = [
+    "Bandit", "Chain", "Comma", "Compete", "Given", "Lottery", "Only", "Reassess", "Roles", "Roulette", "Tournament", "Weighted",
+    "always_replace", "boltzmann", "centered_rank", "chain", "compete", "distinct", "flat", "keep_all", "linear_rank", "one_to_one",
+    "per_case", "per_cell", "proportional", "rank", "ranked", "roulette", "seated", "swarm", "targets", "truncation", "uniform",
+]  # fmt: skip

@@ -1,0 +1,151 @@
+"""Variations made of variations, and choices among them: blind to what a genome is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Generic
+
+import numpy as np
+
+from llmevo.core import UNSCORED, Birth, Context, G, Individual, Mating, Variation
+from llmevo.core.variation import VariationBase
+
+
+@dataclass(frozen=True)
+class Given(VariationBase, Generic[G]):
+    """A founder that is given: arity 0, costs nothing."""
+
+    genome: G
+    arity: ClassVar[int | None] = 0
+
+    @property
+    def key(self) -> str:
+        return f"given({self.genome.key})"
+
+    async def __call__(self, parents: Sequence[Individual[G]], context: Context) -> G:
+        return self.genome
+
+
+@dataclass(frozen=True)
+class Reassess:
+    """Evaluates a known individual on further cases: it is told again under its own id, with a revised fitness."""
+
+    arity: ClassVar[int | None] = 1
+    key: ClassVar[str] = "reassess"
+    picks: ClassVar[bool] = True
+    reassess: ClassVar[bool] = True
+
+    async def __call__(self, parents: Sequence[Individual[G]], context: Context) -> G:
+        return parents[0].genome
+
+
+@dataclass(frozen=True)
+class Chain(VariationBase, Generic[G]):
+    """One variation after another, e.g. a merge, then noise. Each stage draws from the seed folded with its place.
+
+    The first stage gets the parents; a later one gets the child so far as its single parent, which has no score yet.
+    """
+
+    stages: tuple[Variation[G], ...]
+
+    def __post_init__(self) -> None:
+        if not self.stages or any(stage.arity not in (1, None) for stage in self.stages[1:]):
+            raise ValueError("a chain has at least one stage, and every stage after the first takes one parent")
+
+    @property
+    def key(self) -> str:
+        return " > ".join(stage.key for stage in self.stages)
+
+    @property
+    def arity(self) -> int | None:
+        return self.stages[0].arity
+
+    async def __call__(self, parents: Sequence[Individual[G]], context: Context) -> G:
+        genome = await self.stages[0](parents, context.stage(0))
+        for place, stage in enumerate(self.stages[1:], start=1):
+            child: Individual[G] = Individual(f"{context.scope}/{place}", genome, UNSCORED)
+            if parents:
+                child = replace(parents[0], id=child.id, genome=genome, fitness=UNSCORED)
+            genome = await stage([child], context.stage(place))
+        return genome
+
+
+def chain(*stages: Variation[G]) -> Chain[G]:
+    """One variation after another; see `Chain`."""
+    return Chain(stages)
+
+
+class Only(Generic[G]):
+    """The mixture of a single variation."""
+
+    def __init__(self, variation: Variation[G]) -> None:
+        self.variations = (variation,)
+
+    def choose(self, rng: np.random.Generator) -> Variation[G]:
+        return self.variations[0]
+
+    def credit(self, told: Sequence[tuple[Mating[G], Birth[G]]]) -> None:
+        """Nothing is learnt: there is no choice."""
+
+
+class Weighted(Generic[G]):
+    """Variations chosen with fixed probabilities proportional to their weights."""
+
+    def __init__(self, weights: Sequence[tuple[Variation[G], float]]) -> None:
+        self.variations = tuple(variation for variation, _ in weights)
+        rates = np.asarray([weight for _, weight in weights], dtype=float)
+        if not len(rates) or rates.min() < 0 or rates.sum() <= 0:
+            raise ValueError(f"weights are non-negative and not all zero, not {rates.tolist()}")
+        self._edges = np.cumsum(rates / rates.sum())
+
+    def choose(self, rng: np.random.Generator) -> Variation[G]:
+        index = int(np.searchsorted(self._edges, rng.random(), side="right"))
+        return self.variations[min(index, len(self.variations) - 1)]
+
+    def credit(self, told: Sequence[tuple[Mating[G], Birth[G]]]) -> None:
+        """Nothing is learnt: the weights are fixed."""
+
+
+class Bandit(Generic[G]):
+    """Variations chosen by what they gained so far: UCB1 over improvement per nominal cost (Auer et al., 2002).
+
+    The reward of a birth is how far it is above its best parent, scaled by the largest gain seen, over its nominal price (or calls)
+    relative to the mean. Stillbirths gain 0. A variation in flight counts as chosen, so that open cohorts spread.
+    """
+
+    def __init__(self, variations: Sequence[Variation[G]], exploration: float = 1.0) -> None:
+        if not variations:
+            raise ValueError("a bandit needs at least one variation")
+        self.variations = tuple(variations)
+        self.exploration = exploration
+        self.chosen = [0] * len(self.variations)
+        self.gains = [0.0] * len(self.variations)
+        self.costs = [0.0] * len(self.variations)
+
+    def choose(self, rng: np.random.Generator) -> Variation[G]:
+        untried = [i for i, count in enumerate(self.chosen) if count == 0]
+        arm = untried[0] if untried else max(range(len(self.variations)), key=self._bound)
+        self.chosen[arm] += 1
+        return self.variations[arm]
+
+    def credit(self, told: Sequence[tuple[Mating[G], Birth[G]]]) -> None:
+        places = {variation.key: i for i, variation in enumerate(self.variations)}
+        for mating, birth in told:
+            arm = places.get(mating.variation_key)
+            if arm is None:
+                continue
+            self.costs[arm] += birth.birth_usage.price or birth.birth_usage.calls
+            scores = [parent.fitness.value for parent in mating.parents if parent.fitness.ok]
+            if isinstance(birth, Individual) and birth.fitness.ok and scores:
+                self.gains[arm] += max(0.0, birth.fitness.value - max(scores))
+
+    def _bound(self, arm: int) -> float:
+        rates = [gain / count if count else 0.0 for gain, count in zip(self.gains, self.chosen, strict=True)]
+        costs = [cost / count if count else 0.0 for cost, count in zip(self.costs, self.chosen, strict=True)]
+        mean_cost = math.fsum(costs) / len(costs)
+        per_cost = [rate / (cost / mean_cost if mean_cost and cost else 1.0) for rate, cost in zip(rates, costs, strict=True)]
+        top = max(per_cost)
+        reward = per_cost[arm] / top if top > 0 else 0.0
+        return reward + self.exploration * math.sqrt(2 * math.log(sum(self.chosen)) / self.chosen[arm])

@@ -1,0 +1,160 @@
+"""Selections: who the parents of the next matings are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from llmevo.breeding.shaping import Shaping, flat, linear_rank, proportional
+from llmevo.core import G, Individual, View, common_cases, standing
+
+
+@dataclass(frozen=True)
+class Roulette:
+    """Every role is drawn with probability proportional to its shaped score, without repeating a genome within a tuple."""
+
+    shaping: Shaping = proportional
+    seated: ClassVar[bool] = False
+
+    def __call__(
+        self, view: View[G], n: int, arity: int | None, rng: np.random.Generator
+    ) -> list[tuple[Individual[G], ...]]:
+        pool = distinct(view.population)
+        if not pool:
+            return []
+        weights = self.shaping(values(pool))
+        size = len(pool) if arity is None else arity
+        return [tuple(pool[i] for i in _spin(weights, size, rng)) for _ in range(n)]
+
+
+uniform = Roulette(flat)
+"""Every member of the population with the same probability."""
+rank = Roulette(linear_rank)
+"""Probability proportional to the rank: independent of the scale of the scores."""
+roulette = Roulette(proportional)
+"""Probability proportional to the score (EvoPrompt GA, GENOME)."""
+
+
+@dataclass(frozen=True)
+class Tournament:
+    """Every role is won by the best of `size` random contestants; winners do not compete again within a tuple."""
+
+    size: int = 2
+    seated: ClassVar[bool] = False
+
+    def __call__(
+        self, view: View[G], n: int, arity: int | None, rng: np.random.Generator
+    ) -> list[tuple[Individual[G], ...]]:
+        pool = distinct(view.population)
+        if not pool:
+            return []
+        common = common_cases(one.fitness for one in pool)
+        size = len(pool) if arity is None else arity
+
+        def winners() -> tuple[Individual[G], ...]:
+            chosen: list[int] = []
+            while len(chosen) < size:
+                free = [i for i in range(len(pool)) if i not in chosen[len(chosen) // len(pool) * len(pool) :]]
+                entrants = rng.choice(free, size=min(self.size, len(free)), replace=False).tolist()
+                chosen.append(max(entrants, key=lambda i: standing(pool[i].fitness, common)))
+            return tuple(pool[i] for i in chosen)
+
+        return [winners() for _ in range(n)]
+
+
+Role = Callable[[View[Any], Individual[Any], Sequence[Individual[Any]], np.random.Generator], Individual[Any]]
+
+
+def _other(
+    view: View[Any], me: Individual[Any], taken: Sequence[Individual[Any]], rng: np.random.Generator
+) -> Individual[Any]:
+    """A random member whose genome is not in the tuple yet; if there is none, any other member."""
+    keys = {one.genome.key for one in taken}
+    free = [one for one in view.population if one.genome.key not in keys] or list(view.population)
+    return free[int(rng.integers(len(free)))]
+
+
+ROLES: dict[str, Role] = {
+    "self": lambda view, me, taken, rng: me,
+    "random": _other,
+    "previous": lambda view, me, taken, rng: view.memory[me.id].previous or me,
+    "own_best": lambda view, me, taken, rng: view.memory[me.id].best,
+    "best": lambda view, me, taken, rng: view.best or me,
+    "worst": lambda view, me, taken, rng: view.worst or me,
+}
+"""What a role means, by name: from (view, the one whose turn it is, those already in the tuple, rng) to an individual."""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Every seat in turn, once per round, with partners by role. The child is planned for the seat of its first parent.
+
+    The arity of the variation must be the number of roles.
+    """
+
+    names: tuple[str, ...]
+    seated: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.names if name not in ROLES]
+        if unknown or self.names[:1] != ("self",):
+            raise ValueError(f"roles start with 'self' and are among {', '.join(ROLES)}; not {self.names}")
+
+    def __call__(
+        self, view: View[G], n: int, arity: int | None, rng: np.random.Generator
+    ) -> list[tuple[Individual[G], ...]]:
+        if arity not in (None, len(self.names)):
+            raise ValueError(f"the selection gives {len(self.names)} roles {self.names}; the variation takes {arity}")
+        seats = sorted(view.population, key=lambda one: one.seat)
+        tuples = []
+        for i in range(n if seats else 0):
+            me = seats[(view.turn + i) % len(seats)]
+            taken: list[Individual[G]] = []
+            for name in self.names:
+                taken.append(ROLES[name](view, me, taken, rng))
+            tuples.append(tuple(taken))
+        return tuples
+
+
+targets = Roles(("self", "random", "random", "best"))
+"""Differential evolution: (target, a, b, best so far), every seat once per round (EvoPrompt DE)."""
+swarm = Roles(("self", "previous", "own_best", "best", "worst"))
+"""Particle swarms: move from where one is and was, towards the own and the global best, away from the worst."""
+
+
+def distinct(population: Sequence[Individual[G]]) -> list[Individual[G]]:
+    """The population with one individual per genome, the first of each."""
+    seen: dict[str, Individual[G]] = {}
+    for one in population:
+        seen.setdefault(one.genome.key, one)
+    return list(seen.values())
+
+
+def values(population: Sequence[Individual[G]]) -> list[float]:
+    """Comparable scores of a population: on common cases where they differ. Invalid ones score below every valid one."""
+    common = common_cases(one.fitness for one in population)
+    standings = [standing(one.fitness, common) for one in population]
+    valid = [value for _, shortfall, value in standings if shortfall == 0]
+    floor = min(valid, default=0.0)
+    return [value if shortfall == 0 else floor + shortfall for _, shortfall, value in standings]
+
+
+def _spin(weights: np.ndarray[Any, np.dtype[np.float64]], size: int, rng: np.random.Generator) -> list[int]:
+    """`size` indices drawn without replacement as long as there are any left; zero weights only when nothing else is."""
+    chosen: list[int] = []
+    left = weights.astype(float)
+    free = np.ones(len(left), dtype=bool)
+    while len(chosen) < size:
+        if not free.any():
+            left, free = weights.astype(float), np.ones(len(left), dtype=bool)
+        masked = np.where(free, left, 0.0)
+        if masked.sum() <= 0:
+            masked = free.astype(float)
+        index = int(np.searchsorted(np.cumsum(masked), rng.random() * masked.sum(), side="right"))
+        index = min(index, int(np.flatnonzero(masked)[-1]))
+        chosen.append(index)
+        free[index] = False
+    return chosen

@@ -1,0 +1,183 @@
+"""Successions: who lives on. All but the lottery are one competition, `compete`, with another map to niches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from llmevo.core import G, Individual, common_cases, living, standing
+
+Score = Any
+Niches = Callable[[Sequence[Individual[Any]]], Sequence[Mapping[Hashable, Score]]]
+"""From the field (incumbents first, then newborns) to each one's niches, with its score there; larger is better."""
+
+
+def compete(field: Sequence[Individual[G]], niches: Niches, keep: int = 1) -> list[Individual[G]]:
+    """The best `keep` of every niche, in the order of the field. Ties go to those who come first: the incumbents."""
+    entries: dict[Hashable, list[tuple[Score, int]]] = {}
+    for i, places in enumerate(niches(field)):
+        for niche, score in places.items():
+            entries.setdefault(niche, []).append((score, i))
+    winners: set[int] = set()
+    for rivals in entries.values():
+        if keep == 1:
+            winners.add(max(rivals, key=lambda rival: (rival[0], -rival[1]))[1])
+        else:
+            rivals.sort(key=lambda rival: rival[1])
+            rivals.sort(key=lambda rival: rival[0], reverse=True)
+            winners.update(i for _, i in rivals[:keep])
+    return [one for i, one in enumerate(field) if i in winners]
+
+
+def contenders(population: Sequence[Individual[G]], births: Sequence[Individual[G]]) -> list[Individual[G]]:
+    """Incumbents, then the living newborns whose genome nobody holds yet."""
+    seen = {one.genome.key for one in population}
+    field = list(population)
+    for one in living(births):
+        if one.genome.key not in seen:
+            seen.add(one.genome.key)
+            field.append(one)
+    return field
+
+
+def standings(field: Sequence[Individual[Any]]) -> list[tuple[bool, float, float]]:
+    """Sort keys on the cases that all of the field were scored on."""
+    common = common_cases(one.fitness for one in field)
+    return [standing(one.fitness, common) for one in field]
+
+
+def ranked(field: Sequence[Individual[G]]) -> list[Individual[G]]:
+    """Best first; ties in the order of the field."""
+    keys = standings(field)
+    return [field[i] for i in sorted(range(len(field)), key=lambda i: keys[i], reverse=True)]
+
+
+@dataclass(frozen=True)
+class Compete:
+    """The succession of a niche map: incumbents and newborns compete, the best `keep` of every niche live on."""
+
+    niches: Niches
+    keep: int = 1
+
+    def __call__(
+        self, population: Sequence[Individual[G]], births: Sequence[Individual[G]], rng: np.random.Generator
+    ) -> list[Individual[G]]:
+        return compete(contenders(population, births), self.niches, self.keep)
+
+
+def truncation(size: int) -> Compete:
+    """(mu + lambda): the best `size` of parents and children together (EvoPrompt GA)."""
+    return Compete(lambda field: [{None: score} for score in standings(field)], keep=_positive(size))
+
+
+def one_to_one() -> Compete:
+    """A duel on every seat: the newborn takes it only when strictly better (differential evolution)."""
+
+    def seats(field: Sequence[Individual[Any]]) -> list[dict[Hashable, Score]]:
+        common: dict[int, list[Individual[Any]]] = {}
+        for one in field:
+            common.setdefault(one.seat, []).append(one)
+        shared = {seat: common_cases(one.fitness for one in rivals) for seat, rivals in common.items()}
+        return [{one.seat: standing(one.fitness, shared[one.seat])} for one in field]
+
+    return Compete(seats)
+
+
+def always_replace() -> Compete:
+    """The newest on every seat lives on, whatever its score (swarms)."""
+    return Compete(lambda field: [{one.seat: i} for i, one in enumerate(field)])
+
+
+def per_cell(cell: Callable[[tuple[float, ...]], Hashable]) -> Compete:
+    """MAP-Elites (arXiv 1504.04909): the best of every cell of the measures. `cell` maps measures to a cell."""
+    return Compete(
+        lambda field: [
+            {cell(one.fitness.measures): score} for one, score in zip(field, standings(field), strict=True)
+        ]
+    )
+
+
+def per_case() -> Compete:
+    """The per-example frontier (GEPA, arXiv 2507.19457): the best on every case lives on; ties to the incumbent.
+
+    Where a field has no cases at all, its best lives on.
+    """
+
+    def cases(field: Sequence[Individual[Any]]) -> list[Mapping[Hashable, Score]]:
+        if not any(one.fitness.cases for one in field):
+            return [{None: score} for score in standings(field)]
+        # Among equals on a case the higher total wins, so that one generalist outlives many copies of a specialist.
+        return [
+            {case: (score, one.fitness.value) for case, score in one.fitness.cases.items()} for one in field
+        ]
+
+    return Compete(cases)
+
+
+@dataclass(frozen=True)
+class Comma:
+    """(mu, lambda): the best `size` of the children alone; the parents stay only when no child lives."""
+
+    size: int
+
+    def __call__(
+        self, population: Sequence[Individual[G]], births: Sequence[Individual[G]], rng: np.random.Generator
+    ) -> list[Individual[G]]:
+        return ranked(contenders([], births))[: self.size] or list(population)
+
+
+@dataclass(frozen=True)
+class Lottery:
+    """Elites live on for certain; the other places are won in tournaments without replacement (GENOME)."""
+
+    size: int
+    elites: int = 1
+    tournament: int = 3
+
+    def __call__(
+        self, population: Sequence[Individual[G]], births: Sequence[Individual[G]], rng: np.random.Generator
+    ) -> list[Individual[G]]:
+        field = ranked(contenders(population, births))
+        chosen, left = field[: self.elites], list(range(self.elites, len(field)))
+        while left and len(chosen) < self.size:
+            entrants = rng.choice(len(left), size=min(self.tournament, len(left)), replace=False)
+            # `left` is in the order of rank: the smallest position is the best entrant.
+            chosen.append(field[left.pop(int(entrants.min()))])
+        return chosen
+
+
+def keep_all(
+    population: Sequence[Individual[G]], births: Sequence[Individual[G]], rng: np.random.Generator
+) -> list[Individual[G]]:
+    """Everybody who is alive and not a duplicate lives on (founding)."""
+    return contenders(population, births)
+
+
+def seated(population: Iterable[Individual[G]]) -> list[Individual[G]]:
+    """The population with every seat held once: who comes first keeps a seat, the others move to the lowest free ones."""
+    members = list(population)
+    taken: set[int] = set()
+    moving = []
+    for i, one in enumerate(members):
+        if one.seat in taken:
+            moving.append(i)
+        taken.add(one.seat)
+    free = (seat for seat in range(len(taken) + len(moving)) if seat not in taken)
+    for i in moving:
+        members[i] = members[i].at(next(free))
+    return members
+
+
+def _positive(size: int) -> int:
+    if size < 1:
+        raise ValueError(f"a population has at least one member, not {size}")
+    return size
+
+
+__all__ = [
+    "Comma", "Compete", "Lottery", "Niches", "always_replace", "compete", "contenders", "keep_all", "one_to_one",
+    "per_case", "per_cell", "ranked", "seated", "standings", "truncation",
+]  # fmt: skip

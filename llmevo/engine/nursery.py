@@ -1,0 +1,208 @@
+"""Where matings become births: conceived, evaluated once per genome, recorded as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, Generic
+
+from llmevo.core import (
+    Birth,
+    CaseSlice,
+    ConfigError,
+    Context,
+    Evaluate,
+    Fitness,
+    G,
+    Individual,
+    Interrupted,
+    Mating,
+    Pause,
+    Seed,
+    StorageError,
+    VariationFailed,
+)
+from llmevo.engine.schedule import Cohort
+from llmevo.storage.journal import Journal
+
+FATAL = (Pause, ConfigError, StorageError, Interrupted)
+"""Errors that concern the run, not one genome: they leave the cohort untold."""
+FLUSH_AFTER = 0.05
+"""Seconds for which finished births are gathered into one write."""
+
+ScoreKey = tuple[str, CaseSlice | None]
+
+
+class Nursery(Generic[G]):
+    """Delivers cohorts. Equal genomes on equal cases are evaluated once in a run, also when they are conceived at the same time."""
+
+    def __init__(self, evaluate: Evaluate[G], journal: Journal, seed: Seed) -> None:
+        self._evaluate, self._journal, self._seed = evaluate, journal, seed.fold("evaluate")
+        self._scores: dict[ScoreKey, asyncio.Future[Fitness]] = {}
+
+    async def deliver(self, cohort: Cohort[G], known: Sequence[Birth[G] | None]) -> list[Birth[G]]:
+        """The births of a cohort, in the order of its matings. `known` are those that the journal already has.
+
+        When one of them meets an error that concerns the run, the others are still completed and recorded before it is raised.
+        """
+        births = list(known)
+        for mating, birth in zip(cohort.matings, births, strict=True):
+            if isinstance(birth, Individual) and not mating.variation.reassess:
+                self._remember((birth.genome.key, mating.cases), birth.fitness)
+        todo = [i for i, birth in enumerate(births) if birth is None]
+        if not todo:
+            return _complete(births)
+        pen = _Pen(self._journal, cohort.j)
+
+        async def one(i: int) -> None:
+            births[i] = await self._birth(cohort.matings[i], cohort.j)
+            pen.add(i, births[i])
+
+        async def together() -> None:
+            matings = [cohort.matings[i] for i in todo]
+            for i, birth in zip(todo, await self._births(matings, cohort.j), strict=True):
+                births[i] = birth
+                pen.add(i, birth)
+
+        try:
+            await _all(map(one, todo) if not self._evaluate.whole_cohort else [together()])
+        finally:
+            pen.flush()
+        return _complete(births)
+
+    async def _birth(self, mating: Mating[G], step: int) -> Birth[G]:
+        """One birth, evaluated as soon as it is conceived."""
+        genome, context, error = await self._conceive(mating)
+        if genome is None:
+            return mating.stillbirth(error, context.meter.usage, step)
+        (fitness,) = await self._score([genome], [mating.cases])
+        return mating.birth(genome, fitness, context.meter.usage, step)
+
+    async def _births(self, matings: Sequence[Mating[G]], step: int) -> list[Birth[G]]:
+        """All births, evaluated in one call."""
+        conceived: list[tuple[G | None, Context, str]] = [(None, Context(mating.seed), "") for mating in matings]
+
+        async def one(i: int) -> None:
+            conceived[i] = await self._conceive(matings[i])
+
+        await _all(map(one, range(len(matings))))
+        children = [(child[0], mating.cases) for child, mating in zip(conceived, matings, strict=True)]
+        scores = iter(await self._score(
+            [genome for genome, _ in children if genome is not None],
+            [cases for genome, cases in children if genome is not None],
+        ))  # fmt: skip
+        return [
+            mating.stillbirth(error, context.meter.usage, step)
+            if genome is None
+            else mating.birth(genome, next(scores), context.meter.usage, step)
+            for mating, (genome, context, error) in zip(matings, conceived, strict=True)
+        ]
+
+    async def _conceive(self, mating: Mating[G]) -> tuple[G | None, Context, str]:
+        """The child, or why there is none."""
+        context = Context(mating.seed, mating.id, mating.cases)
+        try:
+            genome = await mating.variation(mating.parents, context)
+        except FATAL:
+            raise
+        except VariationFailed as error:
+            return None, context, str(error)
+        except Exception as error:
+            return None, context, describe(error)
+        if mating.copies(genome):
+            return None, context, "the child is a copy of its parent"
+        return genome, context, ""
+
+    async def _score(self, genomes: Sequence[G], slices: Sequence[CaseSlice | None]) -> list[Fitness]:
+        """The fitness of every genome; those that nobody has asked for yet are evaluated in one call."""
+        keys = [(genome.key, cases) for genome, cases in zip(genomes, slices, strict=True)]
+        new = {key: genome for key, genome in zip(keys, genomes, strict=True) if key not in self._scores}
+        if new:
+            loop = asyncio.get_running_loop()
+            self._scores.update({key: loop.create_future() for key in new})
+            await self._fill(new)
+        return [await self._scores[key] for key in keys]
+
+    async def _fill(self, new: dict[ScoreKey, G]) -> None:
+        contexts = [Context(self._seed.fold(*_names(key)), cases=key[1]) for key in new]
+        try:
+            scores = _checked(await self._evaluate(list(new.values()), contexts), len(new))
+        except BaseException as error:
+            if isinstance(error, Exception) and not isinstance(error, FATAL):
+                scores = [Fitness.failed(describe(error))] * len(new)
+            else:
+                for key in new:
+                    _fail(self._scores.pop(key), error)
+                raise
+        for key, fitness in zip(new, scores, strict=True):
+            self._scores[key].set_result(fitness)
+
+    def _remember(self, key: ScoreKey, fitness: Fitness) -> None:
+        if key not in self._scores:
+            self._scores[key] = asyncio.get_running_loop().create_future()
+            self._scores[key].set_result(fitness)
+
+
+class _Pen:
+    """Gathers births that finish close together into one write."""
+
+    def __init__(self, journal: Journal, j: int) -> None:
+        self._journal, self._j = journal, j
+        self._births: dict[int, Birth[Any]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, i: int, birth: Birth[Any] | None) -> None:
+        if birth is not None:
+            self._births[i] = birth
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self.flush)
+
+    def flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._births:
+            self._journal.born(self._j, self._births)
+            self._births = {}
+
+
+async def _all(work: Iterable[Awaitable[None]]) -> None:
+    """Runs everything to its end, then raises the first error, if any. A cancellation cancels all of it."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    errors = [result for result in results if isinstance(result, BaseException)]
+    if errors:
+        raise errors[0]
+
+
+def _fail(future: asyncio.Future[Fitness], error: BaseException) -> None:
+    """Passes an error on to those who wait for the same score."""
+    if isinstance(error, Exception):
+        future.set_exception(error)
+        future.exception()  # marks it as seen: often nobody else waits
+    else:
+        future.cancel()
+
+
+def _complete(births: Sequence[Birth[G] | None]) -> list[Birth[G]]:
+    whole = [birth for birth in births if birth is not None]
+    assert len(whole) == len(births), "every mating was delivered"
+    return whole
+
+
+def _checked(scores: list[Fitness], count: int) -> list[Fitness]:
+    if len(scores) != count or not all(isinstance(score, Fitness) for score in scores):
+        kinds = ", ".join(sorted({type(score).__name__ for score in scores}))
+        raise TypeError(f"evaluate must return {count} Fitness, it returned {len(scores)} ({kinds})")
+    return scores
+
+
+def _names(key: ScoreKey) -> list[str | int]:
+    genome, cases = key
+    return [genome] if cases is None else [genome, cases.repeat, *cases.ids]
+
+
+def describe(error: Exception) -> str:
+    """Type, message and the end of the traceback of an error in the user's code."""
+    frames = traceback.format_tb(error.__traceback__)[-3:]
+    return f"{type(error).__name__}: {error}\n{''.join(frames)}".rstrip()

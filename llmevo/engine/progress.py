@@ -1,0 +1,62 @@
+"""What a run has done so far, as a fold over what was told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llmevo.core import FREE, Birth, Individual, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Counts, nominal cost and standing of a run. Deterministic: it holds no clock and no spending."""
+
+    asked: int = 0
+    """Matings that were planned."""
+    cohorts: int = 0
+    """Cohorts that were told (those without a mating are not counted)."""
+    births: int = 0
+    stillborn: int = 0
+    failed: int = 0
+    """Born, but without a score."""
+    evaluations: int = 0
+    """Genomes that were evaluated; duplicates and copies are not."""
+    usage: Usage = FREE
+    """Nominal cost of all births and evaluations."""
+    best: Individual[Any] | None = None
+    since_best: int = 0
+    """Births since the best changed."""
+    barren: int = 0
+    """Births in a row of which none lived."""
+    last_error: str | None = None
+
+    def after(self, births: Sequence[Birth[Any]], paid: Sequence[Usage | None], best: Individual[Any] | None) -> Progress:
+        """The progress after one cohort. `paid` is what each evaluation cost; None where there was none (stillborn, known)."""
+        stillborn = failed = 0
+        usage, barren, error = self.usage, self.barren, self.last_error
+        for birth, cost in zip(births, paid, strict=True):
+            usage += birth.birth_usage + (cost or FREE)
+            if isinstance(birth, Individual):
+                failed += not birth.fitness.ok
+                lost = birth.fitness.error
+            else:
+                stillborn += 1
+                lost = birth.error
+            barren = 0 if lost is None else barren + 1
+            error = lost or error
+        same = best is None or (self.best is not None and best.id == self.best.id)
+        return replace(
+            self,
+            cohorts=self.cohorts + 1,
+            births=self.births + len(births),
+            stillborn=self.stillborn + stillborn,
+            failed=self.failed + failed,
+            evaluations=self.evaluations + sum(cost is not None for cost in paid),
+            usage=usage,
+            best=best,
+            since_best=self.since_best + len(births) if same else 0,
+            barren=barren,
+            last_error=error,
+        )

@@ -1,0 +1,47 @@
+"""When to stop asking: functions of the progress. What is open is still completed and told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llmevo.engine.progress import Progress
+
+Stop = Callable[[Progress], str | None]
+"""From the progress to the reason why nothing more should be asked, or None."""
+
+
+def matings(limit: int) -> Stop:
+    """After `limit` planned matings, founders included."""
+    return lambda now: f"{limit} matings were planned" if now.asked >= limit else None
+
+
+def evaluations(limit: int) -> Stop:
+    """After `limit` evaluated genomes; duplicates are not counted. Open cohorts may add to it."""
+    return lambda now: f"{limit} genomes were evaluated" if now.evaluations >= limit else None
+
+
+def target(value: float) -> Stop:
+    """As soon as the best valid individual reaches a value."""
+
+    def stop(now: Progress) -> str | None:
+        best = now.best
+        reached = best is not None and best.fitness.violation == 0 and best.fitness.value >= value
+        return f"the best reached {value:g}" if reached else None
+
+    return stop
+
+
+def stagnation(births: int) -> Stop:
+    """After this many births in a row that did not change the best."""
+    return lambda now: f"no better one in {births} births" if now.since_best >= births else None
+
+
+def barren(births: int) -> Stop:
+    """After this many births in a row of which none lived: something is broken, and paying on would not mend it."""
+
+    def stop(now: Progress) -> str | None:
+        if now.barren < births:
+            return None
+        return f"none of the last {now.barren} births lived; last error: {now.last_error}"
+
+    return stop

@@ -1,0 +1,115 @@
+"""The run's journal: what was asked, born and told, in order. Append-only; resuming is reading it again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmevo.core import Birth, Blobs, Genome, Individual, Mating, ReplayDiffers, StorageError, canonical, content_key
+from llmevo.storage.database import Database
+from llmevo.storage.records import birth_from, birth_record, told_record
+
+START = content_key("llmevo history")
+
+
+class Journal:
+    """Reads and writes the schedule of asks and tells of one run.
+
+    `kinds` maps a genome's kind to its class; it comes from code and from the user's configuration, never from the run folder.
+    """
+
+    def __init__(self, database: Database, blobs: Blobs, kinds: Mapping[str, type[Genome]]) -> None:
+        self.database, self._blobs, self._kinds = database, blobs, kinds
+        self.history = START
+        """Hash over everything told so far: matings, genomes, values and case scores, in order."""
+        self._genomes: dict[str, Genome] = {}
+        self._asked: dict[int, list[str]] = {j: json.loads(ids) for j, ids in database.rows("cohorts")}
+        self._births: dict[tuple[int, int], str] = {(j, i): record for j, i, record in database.rows("births")}
+        self._told: dict[int, str] = dict(database.rows("told"))
+        self._stored = {key for key, _, _ in database.rows("genomes")} if self._births else set()
+
+    @property
+    def recorded(self) -> int:
+        """How many cohorts were told in this run folder, before or now."""
+        return len(self._told)
+
+    def asked(self, j: int, matings: Sequence[Mating[Any]]) -> list[Birth[Any] | None]:
+        """Records cohort j, or compares it with the record; gives the births that are already known, None for the others.
+
+        Raises `ReplayDiffers` at the first mating that differs from the recorded one.
+        """
+        ids = [mating.id for mating in matings]
+        before = self._asked.get(j)
+        if before is None:
+            self._asked[j] = ids
+            self.database.insert("cohorts", [(j, canonical(ids))])
+            return [None] * len(ids)
+        if before != ids:
+            pairs = zip(before, ids, strict=False)
+            i = next((i for i, (old, new) in enumerate(pairs) if old != new), min(len(before), len(ids)))
+            raise ReplayDiffers(
+                f"birth {i} of cohort {j} is planned differently than in the record"
+                f"{f' ({matings[i].variation_key})' if i < len(matings) else ''}: the algorithm, its settings or the library changed. "
+                f"Continue with what recorded it, or start a new run folder."
+            )
+        return [self._birth(j, i) for i in range(len(ids))]
+
+    def born(self, j: int, births: Mapping[int, Birth[Any]]) -> None:
+        """Queues births of cohort j, by their place in it. They are durable at the latest when the cohort is told."""
+        genomes, rows = [], []
+        for i, birth in births.items():
+            if isinstance(birth, Individual) and birth.genome.key not in self._stored:
+                self._stored.add(birth.genome.key)
+                record = canonical(birth.genome.dump(self._blobs))
+                genomes.append((birth.genome.key, birth.genome.kind, record))
+            rows.append((j, i, canonical(birth_record(birth))))
+        self.database.insert("genomes", genomes)
+        self.database.insert("births", rows)
+
+    async def told(self, j: int, births: Sequence[Birth[Any]]) -> None:
+        """Marks cohort j as told and waits until that is durable. Raises `ReplayDiffers` if the record says otherwise."""
+        if not self.verify(j, births):
+            self._told[j] = self.history
+            await asyncio.wrap_future(self.database.insert("told", [(j, self.history)]))
+
+    def verify(self, j: int, births: Sequence[Birth[Any]]) -> bool:
+        """Adds cohort j to the history; whether the record has told it too. Raises `ReplayDiffers` if it did so differently."""
+        self.history = content_key([self.history, [told_record(birth) for birth in births]])
+        before = self._told.get(j)
+        if before not in (None, self.history):
+            raise ReplayDiffers(
+                f"cohort {j} was told differently than in the record: scores or genomes changed. Start a new run folder."
+            )
+        return before is not None
+
+    def wrote(self, j: int) -> bool:
+        """Whether the record has asked cohort j."""
+        return j in self._asked
+
+    def holds(self, j: int) -> bool:
+        """Whether the record has told cohort j."""
+        return j in self._told
+
+    def _birth(self, j: int, i: int) -> Birth[Any] | None:
+        text = self._births.pop((j, i), None)
+        if text is None:
+            return None
+        record = json.loads(text)
+        key = record.get("genome")
+        if key is not None and key not in self._genomes:
+            self._genomes[key] = self._load(key)
+        return birth_from(record, self._genomes)
+
+    def _load(self, key: str) -> Genome:
+        rows = self.database.rows("genomes", "WHERE key = ?", (key,))
+        if not rows:
+            raise StorageError(f"genome {key} is missing from {self.database.path}. `llmevo doctor` tells what else is.")
+        _, kind, record = rows[0]
+        if kind not in self._kinds:
+            raise StorageError(f"this run holds genomes of kind {kind!r}; known kinds: {', '.join(self._kinds)}")
+        genome = self._kinds[kind].load(json.loads(record), self._blobs)
+        if genome.key != key:
+            raise StorageError(f"genome {key} of {self.database.path} reads back as {genome.key}: the record was changed")
+        return genome

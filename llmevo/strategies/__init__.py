@@ -1,0 +1,8 @@
+"""What plans matings: founding and breeding, distributions, islands, and phases of these."""
+
+from llmevo.strategies.distribution import Distribution
+from llmevo.strategies.genetic import Breeder, Founding, Genetic
+from llmevo.strategies.islands import Islands
+from llmevo.strategies.phases import For, Phases, alternate, sequence
+
+__all__ = ["Breeder", "Distribution", "For", "Founding", "Genetic", "Islands", "Phases", "alternate", "sequence"]
