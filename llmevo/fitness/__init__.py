@@ -1,0 +1,33 @@
+"""How good a genome is: cases, scorers, and the evaluator that joins them with a phenotype."""
+
+from llmevo.fitness.cases import Splits, apart, checked, label_names, new_case, split, with_labels
+from llmevo.fitness.contract import Answer, Case, Failure, NoAnswer, Phenotype, Score, Scorer
+from llmevo.fitness.evaluator import Evaluator, FunctionFitness
+from llmevo.fitness.files import from_rows, load_aligned, load_file, load_hub
+from llmevo.fitness.scorers import SHIPPED, FunctionScorer, scorer_named
+
+__all__ = [
+    "SHIPPED",
+    "Answer",
+    "Case",
+    "Evaluator",
+    "Failure",
+    "FunctionFitness",
+    "FunctionScorer",
+    "NoAnswer",
+    "Phenotype",
+    "Score",
+    "Scorer",
+    "Splits",
+    "apart",
+    "checked",
+    "from_rows",
+    "label_names",
+    "load_aligned",
+    "load_file",
+    "load_hub",
+    "new_case",
+    "scorer_named",
+    "split",
+    "with_labels",
+]

@@ -1,0 +1,221 @@
+"""From genomes to fitness: phenotype, scorer, mean, and the three kinds of failure kept apart."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import inspect
+import math
+import traceback
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from llmevo.core.context import Context
+from llmevo.core.errors import ConfigError, InvalidFitness, Pause
+from llmevo.core.fitness import FREE, Fitness, as_score
+from llmevo.core.gather import gather
+from llmevo.core.genome import Genome, content_key
+from llmevo.core.mating import CaseSlice
+from llmevo.core.resolve import function_key, nearest
+from llmevo.fitness.contract import Answer, Case, Failure, NoAnswer, Phenotype, Score, Scorer
+from llmevo.fitness.scorers import is_async, scored
+from llmevo.llm.contract import CallFailed
+
+G = TypeVar("G", bound=Genome)
+
+
+@dataclass(frozen=True, slots=True)
+class BadScore:
+    """Why a scorer's result is no score; it fails the genome."""
+
+    error: str
+
+
+class Evaluator(Generic[G]):
+    """Scores genomes on cases: `Fitness.value` is the mean score over the cases of the context, `cases` holds
+    each.
+
+    An answer that did not come scores the scorer's minimum, with its reason in the feedback. A model or judge
+    that cannot be asked raises `Pause` and scores nothing. A scorer that raises or returns no finite number
+    fails the genome, naming the case. `failures` is how many of the worst answers below `good` are kept for
+    reflective operators, their texts cut to `excerpt` characters.
+    """
+
+    def __init__(
+        self,
+        phenotype: Phenotype[G],
+        cases: Sequence[Case],
+        scorer: Scorer,
+        *,
+        failures: int = 5,
+        good: float = 1.0,
+        excerpt: int = 500,
+    ) -> None:
+        if not cases:
+            raise ConfigError("an evaluator needs at least one case; 0 given")
+        self.phenotype = phenotype
+        self.cases = tuple(cases)
+        self.scorer = scorer
+        self.failures, self.good, self.excerpt = failures, good, excerpt
+        self._by_id = {case.id: case for case in self.cases}
+        if len(self._by_id) != len(self.cases):
+            raise ConfigError(f"{len(self.cases) - len(self._by_id)} of {len(self.cases)} case ids are not unique")
+
+    @property
+    def key(self) -> str:
+        """What decides its scores: phenotype, scorer, and the content of the cases."""
+        content = [[case.id, case.input, case.target] for case in self.cases]
+        return f"evaluator({self.phenotype.key},{self.scorer.key},{content_key(content)})"
+
+    @property
+    def whole_cohort(self) -> bool:
+        """As its phenotype wants it."""
+        return self.phenotype.whole_cohort
+
+    async def __call__(self, genomes: Sequence[G], contexts: Sequence[Context]) -> list[Fitness]:
+        groups: dict[CaseSlice | None, list[int]] = {}
+        for i, context in enumerate(contexts):
+            groups.setdefault(context.cases, []).append(i)
+        result: list[Fitness] = [Fitness.failed("not evaluated")] * len(genomes)
+
+        async def one_group(cases: Sequence[Case], members: list[int]) -> None:
+            some, theirs = [genomes[i] for i in members], [contexts[i] for i in members]
+            rows = await self.phenotype(some, cases, theirs)
+            _same_shape(rows, len(some), len(cases), self.phenotype)
+            found = await gather(self._fitness(*each, cases) for each in zip(some, rows, theirs, strict=True))
+            for i, fitness in zip(members, found, strict=True):
+                result[i] = fitness
+
+        await gather(one_group(self.chosen(cases), members) for cases, members in groups.items())
+        return result
+
+    def chosen(self, cases: CaseSlice | None) -> Sequence[Case]:
+        """The cases of a slice, in its order; all of them for None."""
+        if cases is None:
+            return self.cases
+        try:
+            chosen = [self._by_id[id] for id in cases.ids]
+        except KeyError as error:
+            raise ConfigError(f"there is no case {error.args[0]!r}{nearest(error.args[0], list(self._by_id)[:8])}") from None
+        if not chosen:
+            raise ConfigError("an evaluation on no cases was asked for; a slice needs at least one id")
+        return chosen
+
+    async def _fitness(self, genome: G, answers: Sequence[Answer], context: Context, cases: Sequence[Case]) -> Fitness:
+        pairs = zip(answers, cases, strict=True)
+        scoring = (self._score(answer, case, context) for answer, case in pairs)
+        waits = getattr(self.scorer, "waits", True)
+        scores = await gather(scoring) if waits else [await one for one in scoring]
+        values: dict[str, float] = {}
+        for case, score in zip(cases, scores, strict=True):
+            if isinstance(score, BadScore):
+                return Fitness.failed(f"case {case.id}: {score.error}", context.meter.usage)
+            values[case.id] = score.value
+        return Fitness(
+            math.fsum(values.values()) / len(values),
+            cases=values,
+            feedback=tuple(self._failures(genome, cases, answers, scores)),
+            usage=context.meter.usage,
+        )
+
+    async def _score(self, answer: Answer, case: Case, context: Context) -> Score | BadScore:
+        if isinstance(answer, NoAnswer):
+            return Score(self.scorer.minimum, answer.reason)
+        try:
+            score = await self.scorer(answer, case, context)
+            return score if type(score) is Score and type(score.value) is float and math.isfinite(score.value) else scored(score)
+        except (Pause, ConfigError):
+            raise
+        except CallFailed as error:
+            raise Pause(
+                f"the judge gave no verdict on case {case.id}: {error}; nothing was scored, continue when it does"
+            ) from error
+        except InvalidFitness as error:
+            return BadScore(f"scorer {self.scorer.key}: {error}")
+        except Exception as error:
+            return BadScore(f"scorer {self.scorer.key} raised {described(error)}")
+
+    def _failures(self, genome: G, cases: Sequence[Case], answers: Sequence[Answer], scores: Sequence[Any]) -> list[str]:
+        """The worst answers as records; equally bad ones in an order that differs from genome to genome."""
+        bad = [
+            (score.value, zlib.crc32(f"{genome.key}{case.id}".encode()), i)
+            for i, (case, score) in enumerate(zip(cases, scores, strict=True))
+            if score.value < self.good
+        ]
+        records = []
+        for _, _, i in heapq.nsmallest(self.failures, bad):
+            answer = answers[i]
+            shown = "(no answer)" if isinstance(answer, NoAnswer) else answer
+            texts = (cases[i].input, shown, cases[i].targets[0], scores[i].explanation)
+            records.append(Failure(cases[i].id, *(_cut(text, self.excerpt) for text in texts)).dump())
+        return records
+
+
+def _same_shape(rows: Sequence[Sequence[Answer]], genomes: int, cases: int, phenotype: Any) -> None:
+    shape = [len(row) for row in rows]
+    if shape != [cases] * genomes:
+        raise InvalidFitness(f"{phenotype.key} gave answers of shape {shape}, expected {cases} for each of {genomes} genomes")
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def described(error: BaseException) -> str:
+    """An exception for a record: type, message, and the last 20 lines of its traceback."""
+    lines = "".join(traceback.format_exception(error)).rstrip().split("\n")
+    return f"{type(error).__name__}: {error}\n" + "\n".join(lines[-20:])
+
+
+class FunctionFitness(Generic[G]):
+    """A user's function as an evaluation: what `reads` gives of a genome (itself by default) to a number, a
+    `Score`, a `(number, words)` pair, or a whole `Fitness`.
+
+    Numbers are ints, floats, bools and one-element arrays; None, text, dicts, NaN and infinity fail the
+    genome and are named. An exception fails the genome, with its traceback; `Pause` stops the run. A sync
+    function runs in a thread.
+    """
+
+    whole_cohort = False
+
+    def __init__(self, function: Callable[[Any], Any], *, reads: Callable[[G], Any] | None = None) -> None:
+        self.function = function
+        self.reads = reads
+
+    @property
+    def key(self) -> str:
+        """Where the function is and what its source hashes to."""
+        return f"function({function_key(self.function)})"
+
+    async def __call__(self, genomes: Sequence[G], contexts: Sequence[Context]) -> list[Fitness]:
+        return await gather(self._one(*each) for each in zip(genomes, contexts, strict=True))
+
+    async def _one(self, genome: G, context: Context) -> Fitness:
+        try:
+            subject = genome if self.reads is None else self.reads(genome)
+            if is_async(self.function):
+                value = await self.function(subject)
+            else:
+                value = await asyncio.to_thread(self.function, subject)
+                value = await value if inspect.isawaitable(value) else value
+        except (Pause, ConfigError):
+            raise
+        except Exception as error:
+            return Fitness.failed(f"the fitness function raised {described(error)}", context.meter.usage)
+        return fitness_of(value, context)
+
+
+def fitness_of(value: Any, context: Context) -> Fitness:
+    """A `Fitness` from what a user's function returned, with what the context was charged; a failure that
+    names anything else.
+    """
+    usage = context.meter.usage
+    if isinstance(value, Fitness):
+        return value if usage == FREE else replace(value, usage=value.usage + usage)
+    try:
+        score = scored(value)
+        return Fitness(as_score(score.value), feedback=(score.explanation,) if score.explanation else (), usage=usage)
+    except InvalidFitness as error:
+        return Fitness.failed(str(error), usage)
