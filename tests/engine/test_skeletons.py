@@ -1,0 +1,296 @@
+"""Every recipe that is to come, as a skeleton on the toy representation: the core types carry them without a special case."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmevo.breeding import (
+    Bandit,
+    Comma,
+    Lottery,
+    Reassess,
+    Roles,
+    Roulette,
+    Tournament,
+    Weighted,
+    always_replace,
+    boltzmann,
+    chain,
+    keep_all,
+    one_to_one,
+    per_case,
+    per_cell,
+    rank,
+    roulette,
+    swarm,
+    targets,
+    truncation,
+    uniform,
+)
+from llmevo.core import Birth, CaseSlice, Context, Fitness, Individual, Mating, Seed, Strategy, View, living, outranks, plan
+from llmevo.engine import replay, stop
+from llmevo.strategies import Distribution, For, Founding, Genetic, Islands, alternate, sequence
+from llmevo.testing.toy import Digits, Distance, Toy, cross, differ, fresh, mutate, step
+from tests.helpers import SEED, journal, run
+
+N = 6
+
+
+@dataclass
+class Parts:
+    """The variations of one run: one log for all, `ticks` to shuffle the order in which births complete."""
+
+    log: list[str]
+    ticks: int = 0
+
+    def __call__(self, name: str, make: Any, arity: int | None, **more: Any) -> Toy:
+        return Toy(name, make, arity, ticks=self.ticks, log=self.log, **more)
+
+    def founding(self, count: int = N, **more: Any) -> Founding[Digits]:
+        seed = more.pop("seed", SEED)
+        return Founding([self(f"fresh{i}", fresh(), 0, fails=0.1) for i in range(count)], seed=seed, **more)
+
+    def cross(self) -> Toy:
+        return self("cross", cross, 2, fails=0.2)
+
+    def mutate(self) -> Toy:
+        return self("mutate", mutate, 1)
+
+
+def average(parents: Sequence[tuple[int, ...]], rng: Any) -> list[int]:
+    return [round(sum(column) / len(column)) for column in zip(*parents, strict=True)]
+
+
+def evoprompt_ga(p: Parts) -> Strategy[Digits]:
+    half = Genetic(p("paraphrase", mutate, 1), Roles(("self",)), keep_all, seed=SEED.fold("paraphrase"))
+    return sequence(
+        p.founding(10, succession=truncation(N // 2)),
+        For(half, lambda view: len(view.population)),
+        Genetic(p.cross(), roulette, truncation(N), seed=SEED),
+    )
+
+
+def evoprompt_de(p: Parts) -> Strategy[Digits]:
+    return sequence(p.founding(), Genetic(p("de", differ, 4), targets, one_to_one(), seed=SEED))
+
+
+def ga_llm(p: Parts) -> Strategy[Digits]:
+    mixture = Weighted([(p.cross(), 0.5), (p.mutate(), 0.3), (p("anew", fresh(), 0), 0.2)])
+    return sequence(p.founding(), Genetic(mixture, Tournament(2), Lottery(N, elites=2), seed=SEED))
+
+
+def genome(p: Parts) -> Strategy[Digits]:
+    child = chain(p("merge", average, 2), p("noise", mutate, 1))
+    return sequence(p.founding(), Genetic(child, roulette, Lottery(N), seed=SEED))
+
+
+def genome_plus(p: Parts) -> Strategy[Digits]:
+    move = Genetic(p("inherit", step, 5), swarm, always_replace(), seed=SEED.fold("move"))
+    breed = Genetic(p.cross(), roulette, Lottery(N), seed=SEED.fold("breed"))
+    return sequence(p.founding(), alternate(For(move, N), For(breed, N)))
+
+
+def model_swarms(p: Parts) -> Strategy[Digits]:
+    return sequence(p.founding(), Genetic(p("step", step, 5), swarm, always_replace(), seed=SEED))
+
+
+def eggroll(p: Parts) -> Strategy[Digits]:
+    def member(sign: int) -> Callable[..., list[int]]:
+        return lambda parents, rng: [x + sign * d for x, d in zip(parents[0], rng.integers(-2, 3, size=6), strict=True)]
+
+    return Distribution(
+        p("mean", fresh(), 0), p("plus", member(1), 1), p("minus", member(-1), 1), p("update", average, None), pairs=3, seed=SEED
+    )
+
+
+def map_elites(p: Parts) -> Strategy[Digits]:
+    return sequence(p.founding(), Genetic(p.mutate(), uniform, per_cell(lambda m: (int(m[0]) // 3, int(m[1]) // 3)), seed=SEED))
+
+
+def islands(p: Parts) -> Strategy[Digits]:
+    def island(i: int) -> Strategy[Digits]:
+        seed = SEED.fold("island", i)
+        return sequence(p.founding(3, seed=seed, deme=i), Genetic(p.cross(), rank, truncation(4), seed=seed, deme=i))
+
+    return Islands([island(i) for i in range(3)], interval=4, migrants=2)
+
+
+def nsga2(p: Parts) -> Strategy[Digits]:
+    def fronts(field: Sequence[Individual[Any]]) -> list[dict[Any, Any]]:
+        def beaten(a: Individual[Any], b: Individual[Any]) -> bool:
+            x, y = a.fitness.cases, b.fitness.cases
+            return all(y[k] >= x[k] for k in ("0", "1")) and any(y[k] > x[k] for k in ("0", "1"))
+
+        return [{None: (-sum(beaten(a, b) for b in field), a.fitness.value)} for a in field]
+
+    from llmevo.breeding import Compete
+
+    return sequence(p.founding(), Genetic(p.cross(), Tournament(2), Compete(fronts, N), seed=SEED))
+
+
+def bandit(p: Parts) -> Strategy[Digits]:
+    return sequence(p.founding(), Genetic(Bandit([p.cross(), p.mutate()]), Roulette(boltzmann(0.5)), truncation(N), seed=SEED))
+
+
+def per_case_frontier(p: Parts) -> Strategy[Digits]:
+    return sequence(p.founding(), Genetic(p.mutate(), uniform, per_case(), seed=SEED))
+
+
+def comma(p: Parts) -> Strategy[Digits]:
+    return sequence(p.founding(), Genetic(p.mutate(), uniform, Comma(N), seed=SEED))
+
+
+def picks(p: Parts) -> Strategy[Digits]:
+    pick = p("pick", lambda parents, rng: max(parents), 3, picks=True)
+    return sequence(p.founding(), Genetic(Weighted([(pick, 1), (p.mutate(), 1)]), uniform, truncation(N), seed=SEED))
+
+
+class Racing:
+    """Challengers meet the incumbent block by block, on common cases, through reassess matings."""
+
+    BLOCKS = tuple(CaseSlice((str(i), str(i + 1))) for i in (0, 2, 4))
+
+    def __init__(self, p: Parts) -> None:
+        self.view: View[Digits] = View()
+        self.ending: str | None = None
+        self.founder, self.mutate, self.again = p("fresh", fresh(), 0), p.mutate(), Reassess()
+        self.racer: Individual[Digits] | None = None
+        self.block, self.ordinal, self.open = 0, 0, False
+
+    def ask(self, n: int) -> list[Mating[Digits]]:
+        if self.open:
+            return []
+        self.open = True
+        champion = self.view.population[:1]
+        if self.racer is not None:
+            variation, parents = self.again, (self.racer,)
+        else:
+            variation, parents = (self.mutate, champion) if champion else (self.founder, ())
+        self.ordinal += 1
+        seed = SEED.fold("racing", self.ordinal)
+        return [plan(variation, parents, seed, self.ordinal, cases=self.BLOCKS[self.block])]
+
+    def tell(self, births: Sequence[Birth[Digits]]) -> None:
+        self.open = False
+        champion = list(self.view.population)
+        racer = next(iter(living(births)), None)
+        beaten = racer is None or (champion and outranks(champion[0].fitness, racer.fitness))
+        self.block = 0 if beaten else self.block + 1
+        self.racer = None if beaten else racer
+        if self.block == len(self.BLOCKS):
+            champion, self.racer, self.block = living(births), None, 0
+        self.view = self.view.advance(champion, births)
+
+
+def racing(p: Parts) -> Strategy[Digits]:
+    return Racing(p)
+
+
+SKELETONS = [
+    evoprompt_ga, evoprompt_de, ga_llm, genome, genome_plus, model_swarms, eggroll, map_elites, islands, nsga2, bandit,
+    per_case_frontier, comma, picks, racing,
+]  # fmt: skip
+
+
+class Killed(BaseException):
+    """As far as a process can be killed from inside."""
+
+
+class Dying:
+    """An evaluation that dies in the middle of its n-th call."""
+
+    whole_cohort = False
+
+    def __init__(self, n: int) -> None:
+        self.left, self.distance = n, Distance()
+
+    async def __call__(self, genomes: Sequence[Digits], contexts: Sequence[Context]) -> list[Fitness]:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+        return await self.distance(genomes, contexts)
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize("build", SKELETONS, ids=lambda build: build.__name__)
+def test_same_run_in_any_order_and_after_kills(build: Callable[[Parts], Strategy[Digits]], slots: int, tmp_path: Path) -> None:
+    batch = N if slots == 1 else 2
+    limit = [stop.matings(70)]
+    plain = run(build(Parts([])), stops=limit, batch=batch, slots=slots)
+    assert plain.best is not None and plain.progress.births >= 70, plain.reason
+    founded = plain.progress.births - plain.progress.since_best
+    assert founded > N or build is picks, "the skeleton should improve on its founders, else it proves little"
+
+    shuffled = run(build(Parts([], ticks=9)), Distance(ticks=9), stops=limit, batch=batch, slots=slots)
+    assert shuffled.history == plain.history
+
+    path, deaths = tmp_path / "run.sqlite", random.Random(slots)
+    conceived: list[str] = []
+    for _ in range(3):
+        with pytest.raises(Killed):
+            run(build(Parts(conceived)), Dying(deaths.randint(3, 14)), stops=limit, batch=batch, slots=slots, path=path)
+    resumed = run(build(Parts(conceived)), stops=limit, batch=batch, slots=slots, path=path)
+    assert resumed.history == plain.history
+    assert resumed.best == plain.best and resumed.progress == plain.progress
+
+    seen: list[str] = []
+    again = replay(build(Parts(seen)), journal(path), batch=batch, slots=slots)
+    assert (again.history, again.births) == (plain.history, plain.progress.births) and not seen
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize("build", SKELETONS, ids=lambda build: build.__name__)
+def test_a_larger_limit_continues_the_same_run(build: Callable[[Parts], Strategy[Digits]], slots: int, tmp_path: Path) -> None:
+    whole = run(build(Parts([])), stops=[stop.matings(60)], batch=4, slots=slots)
+    path = tmp_path / "run.sqlite"
+    run(build(Parts([])), stops=[stop.matings(24)], batch=4, slots=slots, path=path)
+    assert run(build(Parts([])), stops=[stop.matings(60)], batch=4, slots=slots, path=path).history == whole.history
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize("build", SKELETONS, ids=lambda build: build.__name__)
+def test_a_whole_cohort_evaluator_gives_the_same_run(build: Callable[[Parts], Strategy[Digits]], slots: int) -> None:
+    limit = [stop.matings(50)]
+    one_by_one = run(build(Parts([])), stops=limit, batch=4, slots=slots)
+    together = run(build(Parts([])), Distance(whole_cohort=True), stops=limit, batch=4, slots=slots)
+    assert together.history == one_by_one.history
+
+
+class Hopeless(Parts):
+    """All births fail, from the first or from the given one on."""
+
+    alive: int = 0
+
+    def __call__(self, name: str, make: Any, arity: int | None, **more: Any) -> Toy:
+        if arity != 0 or not self.alive:
+            more["fails"] = 1.0
+        else:
+            more.pop("fails", None)
+        return super().__call__(name, make, arity, **more)
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize("build", SKELETONS, ids=lambda build: build.__name__)
+@pytest.mark.parametrize("alive", [0, 1], ids=["founding", "later"])
+def test_all_stillborn_ends_with_a_named_reason(build: Callable[[Parts], Strategy[Digits]], alive: int, slots: int) -> None:
+    parts = Hopeless([])
+    parts.alive = alive
+    outcome = run(build(parts), stops=[stop.barren(20), stop.matings(400)], batch=4, slots=slots)
+    if not (alive and build is ga_llm):  # its third operator founds anew, and lives
+        assert outcome.progress.births < 80
+        assert "gave no child" in outcome.reason
+    assert (outcome.best is not None) == bool(alive)
+
+
+def test_seed_matters() -> None:
+    one, two = (
+        run(sequence(Parts([]).founding(seed=seed), Genetic(Parts([]).cross(), roulette, truncation(N), seed=seed)), stops=[stop.matings(40)])
+        for seed in (Seed.of(1), Seed.of(2))
+    )
+    assert one.history != two.history
