@@ -1,0 +1,122 @@
+"""Zero-shot classification by a sentence encoder: the class whose description is nearest to the text."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmevo.core.context import Context
+from llmevo.core.errors import ConfigError
+from llmevo.core.resolve import need
+from llmevo.fitness.contract import Answer, Case
+from llmevo.text.genome import TextGenome
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Encode = Callable[[Sequence[str]], "NDArray[np.float32]"]
+"""Texts to unit rows, (n, d), in order. The row of a text must not depend on the other texts."""
+REMEMBERED = 20_000
+"""Descriptions whose embeddings are kept."""
+
+
+class Encoded:
+    """A classifier without training: the genome's parts describe the classes in label order; the nearest description wins.
+
+    Answers are names of parts; ties go to the first. Inputs are embedded once, descriptions when they are new; all genomes of a
+    cohort in one call, in a thread.
+    """
+
+    whole_cohort = True
+
+    def __init__(self, encode: Encode, *, key: str) -> None:
+        self.encode, self._encoder_key = encode, key
+        self._lock = threading.Lock()
+        self._rows: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._inputs: tuple[tuple[str, ...], NDArray[np.float32]] | None = None
+
+    @property
+    def key(self) -> str:
+        """The encoder."""
+        return f"encoded({self._encoder_key})"
+
+    async def __call__(
+        self, genomes: Sequence[TextGenome], cases: Sequence[Case], contexts: Sequence[Context]
+    ) -> list[list[Answer]]:
+        return await asyncio.to_thread(self._classify, genomes, tuple(case.input for case in cases))
+
+    def _classify(self, genomes: Sequence[TextGenome], texts: tuple[str, ...]) -> list[list[Answer]]:
+        import numpy as np
+
+        with self._lock:
+            inputs = self._embedded_inputs(texts)
+            self._embed([text for genome in genomes for text in genome.parts.values()])
+            result: list[list[Answer]] = []
+            for genome in genomes:
+                names = list(genome.parts)
+                classes = np.stack([self._rows[text] for text in genome.parts.values()])
+                result.append([names[i] for i in (inputs @ classes.T).argmax(axis=1)])
+            while len(self._rows) > REMEMBERED:
+                self._rows.popitem(last=False)
+        return result
+
+    def _embedded_inputs(self, texts: tuple[str, ...]) -> NDArray[np.float32]:
+        import numpy as np
+
+        if self._inputs is None or self._inputs[0] != texts:
+            self._embed(texts)
+            self._inputs = (texts, np.stack([self._rows[text] for text in texts]))
+        return self._inputs[1]
+
+    def _embed(self, texts: Sequence[str]) -> None:
+        new = [text for text in dict.fromkeys(texts) if text not in self._rows]
+        for text in texts:
+            if text in self._rows:
+                self._rows.move_to_end(text)
+        if not new:
+            return
+        rows = self.encode(new)
+        if getattr(rows, "ndim", 0) != 2 or len(rows) != len(new):
+            raise ConfigError(
+                f"the encoder gave {getattr(rows, 'shape', type(rows).__name__)} for {len(new)} texts; expected (n, d)"
+            )
+        self._rows.update(zip(new, rows, strict=True))
+
+
+def sentence_encoder(name: str | Path, *, batch: int = 1, longest: int = 256) -> Encode:
+    """An encoder from a transformers model: mean over the attended tokens of the last layer, normalised.
+
+    A folder is loaded without any network; another name is looked up on the hub. Texts are cut after `longest` tokens. With
+    `batch` 1 (the default) a text's row never depends on its company, so that runs repeat exactly; larger batches pad and are for
+    large data.
+    """
+    import numpy as np
+
+    torch = need("torch", "encoder", f"the encoder {name}")
+    transformers = need("transformers", "encoder", f"the encoder {name}")
+    local = {"local_files_only": True} if Path(name).is_dir() else {}
+    try:
+        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(name), **local)
+        model: Any = transformers.AutoModel.from_pretrained(str(name), **local).eval()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the encoder {name} cannot be loaded: {error}") from error
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        rows = []
+        with torch.no_grad():
+            for start in range(0, len(texts), batch):
+                some = list(texts[start : start + batch])
+                tokens = tokenizer(some, padding=batch > 1, truncation=True, max_length=longest, return_tensors="pt")
+                states = model(**tokens).last_hidden_state
+                mask = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
+                mean = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+                rows.append(torch.nn.functional.normalize(mean, dim=-1).float().numpy())
+        found: NDArray[np.float32] = np.concatenate(rows)
+        return found
+
+    return encode
