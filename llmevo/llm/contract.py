@@ -48,13 +48,15 @@ class Reply:
     text: str
     usage: Usage
     finish: Finish = "stop"
+    estimated: bool = False
+    """Whether the tokens are upper bounds, because the server counted none."""
 
 
 class LLM(Protocol):
     """A language model, or a wrapper around one (retry, limiter, cache, ledger): wrappers keep this contract.
 
-    Raises `CallFailed` when this question has no usable answer, and `Pause` when the model cannot be asked now (server down, billing,
-    rate limit beyond the deadline).
+    Raises `CallFailed` when this question has no usable answer, and `Pause` when the model cannot be asked now (server down,
+    billing, rate limit beyond the deadline).
     """
 
     @property

@@ -22,8 +22,8 @@ Job = Callable[[sqlite3.Connection], Any]
 class Database:
     """A database that one thread owns. `submit` queues work in order; what waits together is committed together.
 
-    A future resolves after the commit that holds its work (WAL, `synchronous=FULL`), so a resolved future is a durable fact. After an
-    error (disk full, damaged file) every later call raises `StorageError`: nothing is acknowledged that may be lost.
+    A future resolves after the commit that holds its work (WAL, `synchronous=FULL`), so a resolved future is a durable fact.
+    After an error (disk full, damaged file) every later call raises `StorageError`: nothing is acknowledged that may be lost.
     `path` None keeps the same tables in memory.
     """
 
@@ -47,18 +47,35 @@ class Database:
     def insert(self, table: str, rows: Iterable[tuple[Any, ...]]) -> Future[None]:
         """Queues rows for a table, each with its hash appended. A row whose primary key exists is left as it is."""
         hashed = [(*row, row_hash(table, row)) for row in rows]
-        marks = ",".join("?" * len(hashed[0])) if hashed else ""
 
         def job(connection: sqlite3.Connection) -> None:
             if hashed:
-                connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", hashed)
+                connection.executemany(_insertion(table, len(hashed[0])), hashed)
+
+        return self.submit(job)
+
+    def record(self, *rows: tuple[str, tuple[Any, ...]]) -> Future[None]:
+        """Queues single rows of several tables, (table, row) each, for one transaction: all of them are stored or none."""
+        hashed = [(_insertion(table, len(row) + 1), (*row, row_hash(table, row))) for table, row in rows]
+
+        def job(connection: sqlite3.Connection) -> None:
+            for statement, row in hashed:
+                connection.execute(statement, row)
 
         return self.submit(job)
 
     def rows(self, table: str, where: str = "", values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """The rows of a table without their hashes, in the order of the primary key. Raises `StorageError` on a damaged row."""
+        """The rows of a table without their hashes, in the order of the primary key. Raises `StorageError` on a damaged
+        row."""
+        return self.checked(table, self.query(table, where, values).result())
+
+    def query(self, table: str, where: str = "", values: tuple[Any, ...] = ()) -> Future[list[tuple[Any, ...]]]:
+        """Queues a look-up; give the rows to `checked` before use."""
         query = f"SELECT * FROM {table} {where}"
-        found = self.submit(lambda connection: connection.execute(query, values).fetchall()).result()
+        return self.submit(lambda connection: connection.execute(query, values).fetchall())
+
+    def checked(self, table: str, found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The rows without their hashes. Raises `StorageError` on a damaged one."""
         for row in found:
             if row[-1] != row_hash(table, row[:-1]):
                 raise StorageError(
@@ -93,7 +110,7 @@ class Database:
         try:
             if self._broken:
                 raise self._broken
-            connection.execute("BEGIN")
+            connection.execute("BEGIN IMMEDIATE")
             results = [job(connection) for job, _ in jobs]
             connection.execute("COMMIT")
         except Exception as error:
@@ -108,6 +125,10 @@ class Database:
                 future.set_result(result)
 
 
+def _insertion(table: str, columns: int) -> str:
+    return f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * columns)})"
+
+
 def row_hash(table: str, row: tuple[Any, ...]) -> bytes:
     """64 bits of BLAKE2b over a row's table and typed values."""
     return hashlib.blake2b(repr((table, row)).encode("utf-8", "surrogatepass"), digest_size=8).digest()
@@ -115,7 +136,7 @@ def row_hash(table: str, row: tuple[Any, ...]) -> bytes:
 
 def _open(path: Path | None) -> sqlite3.Connection:
     try:
-        connection = sqlite3.connect(path or ":memory:", isolation_level=None)
+        connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=60)
         connection.execute("PRAGMA synchronous=FULL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:

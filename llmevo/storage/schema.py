@@ -14,7 +14,7 @@ MIGRATIONS = (
                           hash BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE intents (id INTEGER PRIMARY KEY, key TEXT NOT NULL, model TEXT NOT NULL, tokens_in INTEGER NOT NULL,
                           tokens_out INTEGER NOT NULL, price REAL NOT NULL, hash BLOB NOT NULL);
-    CREATE TABLE settled (id INTEGER PRIMARY KEY, outcome TEXT NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
-                          price REAL NOT NULL, note TEXT NOT NULL, hash BLOB NOT NULL);
+    CREATE TABLE settled (id INTEGER PRIMARY KEY, outcome TEXT NOT NULL, calls INTEGER NOT NULL, tokens_in INTEGER NOT NULL,
+                          tokens_out INTEGER NOT NULL, price REAL NOT NULL, note TEXT NOT NULL, hash BLOB NOT NULL);
     """,
 )

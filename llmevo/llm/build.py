@@ -1,0 +1,245 @@
+"""From a few words to a model: endpoint, gate, booking, retry and record, put together in the one right order."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from llmevo.core.clock import REAL_CLOCK, Clock
+from llmevo.core.errors import ConfigError, LlmevoError
+from llmevo.core.fitness import Usage
+from llmevo.core.secret import Secret
+from llmevo.core.seed import Seed
+from llmevo.llm.contract import LLM, CallFailed, Message, Reply, Request, Sampling
+from llmevo.llm.http import OPENAI, HttpLLM, checked_url
+from llmevo.llm.ledger import Booked, Ledger, Remembered
+from llmevo.llm.limiter import Gate
+from llmevo.llm.prices import NO_PRICE, Price, known_price, table
+from llmevo.llm.retry import Retry
+from llmevo.llm.scripted import ScriptedLLM
+from llmevo.storage.answers import Answers
+from llmevo.storage.budget import Budget
+from llmevo.storage.database import Database
+
+OPENAI_KEY = "OPENAI_API_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model in the words of the run's YAML, where each field is a key of the same name.
+
+    `model` is `embedded`, `scripted:package.module:name`, `openai/NAME`, `litellm/PROVIDER/NAME`, or the name of a model at
+    `base_url` (OpenAI's by default). Sampling fields that are set win over what a request asks for.
+    """
+
+    model: str
+    base_url: str | None = None
+    api_key_env: str | None = None
+    """The environment variable with the key. By default OPENAI_API_KEY at OpenAI's address, none elsewhere."""
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    price: Price | None = None
+    """US dollars per million tokens; the shipped table by default."""
+    timeout: float = 120.0
+    """Deadline of one attempt, in seconds."""
+    attempts: int = 6
+    max_wait: float = 600.0
+    """Most seconds of waiting between the attempts of one call."""
+    in_flight: int | None = None
+    """Most requests in flight at this endpoint; the run's setting by default."""
+    seed: bool = False
+    """Whether to send a `seed` derived from the sample index, for servers that know it."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the request's JSON body; null removes a field (`temperature: null`)."""
+
+    def sampling(self, asked: Sampling) -> Sampling:
+        """A request's sampling with the fields that are set here."""
+        return replace(
+            asked,
+            temperature=asked.temperature if self.temperature is None else self.temperature,
+            top_p=asked.top_p if self.top_p is None else self.top_p,
+            max_tokens=asked.max_tokens if self.max_tokens is None else self.max_tokens,
+        )
+
+
+class Model:
+    """A connected model: an `LLM` that keeps the paid-call promise. `upper` bounds what a call may cost."""
+
+    def __init__(self, spec: ModelSpec, endpoint: LLM, booked: Booked, retry: Retry, ledger: Ledger) -> None:
+        self.spec, self.endpoint, self.ledger = spec, endpoint, ledger
+        self._booked, self._retry = booked, retry
+        self._remembered = Remembered(retry, ledger)
+        self._tunes = (spec.temperature, spec.top_p, spec.max_tokens) != (None, None, None)
+        self.key = endpoint.key
+
+    async def __call__(self, request: Request) -> Reply:
+        return await self._remembered(self._tuned(request))
+
+    async def afresh(self, request: Request) -> Reply:
+        """An answer that is paid for even if one is recorded: reserved and booked like any other."""
+        return await self._retry(self._tuned(request))
+
+    def upper(self, request: Request) -> Usage:
+        """What one attempt at a request costs at most."""
+        return self._booked.upper(self._tuned(request))
+
+    def _tuned(self, request: Request) -> Request:
+        return replace(request, sampling=self.spec.sampling(request.sampling)) if self._tunes else request
+
+
+class Connections:
+    """The models of one run: one ledger (answers, budget) and one gate per endpoint between them. An async context manager.
+
+    `in_flight` bounds the requests in flight per endpoint. `database` None keeps the answers in memory. `cache` is a file of
+    answers shared between runs. `env` stands for the process's environment.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database | None = None,
+        budget: Budget | None = None,
+        in_flight: int = 16,
+        cache: Path | None = None,
+        clock: Clock = REAL_CLOCK,
+        seed: Seed | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        if in_flight < 1:
+            raise ConfigError(f"in_flight must be at least 1, not {in_flight}")
+        self._own = [Database(None)] if database is None else []
+        shared = None if cache is None else Database(cache)
+        self._own += [shared] if shared else []
+        self.ledger = Ledger(Answers(database or self._own[0], shared), budget or Budget(clock=clock))
+        self._in_flight, self._clock, self._env = in_flight, clock, env
+        self._seed = seed or Seed.of(0)
+        self._models: dict[str, Model] = {}
+        self._gates: dict[str, Gate] = {}
+
+    def connect(self, spec: ModelSpec | str) -> Model:
+        """The model of a spec, ready to be asked; the same one for equal specs. Opens no connection.
+
+        Raises `ConfigError` when a key, a package or (under a money budget) a price is missing.
+        """
+        spec = ModelSpec(spec) if isinstance(spec, str) else spec
+        if (known := self._models.get(repr(spec))) is not None:
+            return known
+        endpoint, local = self._endpoint(spec)
+        price = spec.price or (NO_PRICE if local else known_price(spec.model) if _list_priced(spec) else None)
+        if price is None and self.ledger.budget.usd is not None:
+            raise ConfigError(
+                f"a budget in usd needs the price of {spec.model}, which is not in the table of {table()['date']}: add "
+                f"`price: {{input: ..., output: ...}}` (US dollars per million tokens; 0 for your own server), or choose a "
+                f"budget in calls or tokens."
+            )
+        gate = self._gate(spec, endpoint)
+        booked = Booked(endpoint, self.ledger, gate=gate, price=price, local=local)
+        seed = self._seed.fold("retry", endpoint.key).value
+        retry = Retry(booked, attempts=spec.attempts, max_wait=spec.max_wait, clock=self._clock, rng=random.Random(seed))
+        model = self._models[repr(spec)] = Model(spec, endpoint, booked, retry, self.ledger)
+        return model
+
+    async def aclose(self) -> None:
+        """Closes sessions, and the database and cache that were opened here."""
+        for model in self._models.values():
+            close = getattr(model.endpoint, "aclose", None)
+            if close is not None:
+                await close()
+        for database in self._own:
+            await asyncio.to_thread(database.close)
+
+    async def __aenter__(self) -> Connections:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    def _gate(self, spec: ModelSpec, endpoint: LLM) -> Gate:
+        place = str(getattr(getattr(endpoint, "names", None), "endpoint", endpoint.key))
+        gate = self._gates.get(place)
+        if gate is None:
+            most = spec.in_flight or self._in_flight
+            probe = getattr(endpoint, "probe", None)
+            gate = self._gates[place] = Gate(most, clock=self._clock, probe=probe, patience=spec.max_wait)
+        return gate
+
+    def _endpoint(self, spec: ModelSpec) -> tuple[LLM, bool]:
+        """The bare endpoint, and whether it runs in this process, where nothing can be billed."""
+        name = spec.model
+        if name == "embedded":
+            try:
+                embedded = importlib.import_module("llmevo.llm.embedded")
+            except ImportError as error:
+                raise ConfigError(f"the embedded model is not part of this installation: {error}") from None
+            made: LLM = embedded.EmbeddedLLM()
+            return made, True
+        if name.startswith("scripted:"):
+            return _scripted(name.removeprefix("scripted:")), True
+        seller, _, rest = name.partition("/")
+        common: dict[str, Any] = {"timeout": spec.timeout, "extra": spec.extra, "seeded": spec.seed, "clock": self._clock}
+        if seller in ("openai", "litellm") and rest:
+            from llmevo.llm import sdk
+
+            if seller == "openai":
+                return sdk.OpenAISdk(rest, base_url=spec.base_url, secret=self._secret(spec), **common), False
+            secret = Secret.from_env(spec.api_key_env, self._env) if spec.api_key_env else None
+            return sdk.LitellmSdk(rest, base_url=spec.base_url, secret=secret, **common), False
+        return HttpLLM(name, base_url=spec.base_url or OPENAI, secret=self._secret(spec), **common), False
+
+    def _secret(self, spec: ModelSpec) -> Secret | None:
+        if spec.api_key_env is not None:
+            return Secret.from_env(spec.api_key_env, self._env)
+        if spec.base_url is None or urlsplit(checked_url(spec.base_url)).hostname == "api.openai.com":
+            return Secret.from_env(OPENAI_KEY, self._env)
+        return None
+
+
+def connect(spec: ModelSpec | str, **settings: Any) -> Model:
+    """One model with a ledger of its own: `Connections(**settings).connect(spec)`."""
+    return Connections(**settings).connect(spec)
+
+
+async def preflight(model: Model) -> None:
+    """Finds out, before anything else is paid, whether a model can be asked. Costs at most 16 tokens, and nothing for a local
+    model.
+
+    Raises `ConfigError` for a refused key or an unknown model (naming the models that there are, where the endpoint tells)
+    and `Unreachable` for a server that does not answer. Its answer is booked, and never taken from the record.
+    """
+    if not hasattr(model.endpoint, "names"):
+        return
+    try:
+        await model.afresh(Request((Message("user", "Hi"),), Sampling(max_tokens=16), sample="preflight"))
+    except CallFailed:
+        return  # it answers; what it makes of this question does not matter
+    except ConfigError as error:
+        offers = getattr(model.endpoint, "models", None)
+        try:
+            names = await offers() if offers else None
+        except LlmevoError:
+            names = None
+        if names:
+            raise ConfigError(f"{error} It offers: {', '.join(names[:20])}.") from None
+        raise
+
+
+def _list_priced(spec: ModelSpec) -> bool:
+    """Whether the shipped table speaks of this seller."""
+    return spec.base_url is None or checked_url(spec.base_url) == OPENAI
+
+
+def _scripted(place: str) -> LLM:
+    module, _, name = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"scripted:{place} is not to be found: {error}. Write scripted:package.module:name") from None
+    llm: LLM = found if hasattr(found, "key") and callable(found) else ScriptedLLM(found, key=f"scripted:{place}")
+    return llm

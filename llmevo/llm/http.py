@@ -1,0 +1,162 @@
+"""Any OpenAI-compatible `/chat/completions` endpoint, directly over aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from llmevo.core.clock import REAL_CLOCK, Clock
+from llmevo.core.errors import ConfigError
+from llmevo.core.fitness import FREE, Usage
+from llmevo.core.genome import canonical
+from llmevo.core.secret import Secret
+from llmevo.llm import wire
+from llmevo.llm.contract import Reply, Request, RequestRejected
+from llmevo.llm.faults import Names, NoConnection, TimedOut, clean, from_status
+
+OPENAI = "https://api.openai.com/v1"
+MAX_RESPONSE_BYTES = 2 * 1024 * 1024
+
+
+class HttpLLM:
+    """A model behind `base_url`. One attempt per call: it neither retries, limits, caches nor books.
+
+    `timeout` is the deadline of the whole attempt in seconds, headers and body. At most `max_response_bytes` are read.
+    Redirects are not followed. Raises `CallFailed`, `ConfigError` (key, model, address), `Unreachable` (billing) or
+    `Transient`. One session per event loop, opened at the first call; `aclose` closes it.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str = OPENAI,
+        secret: Secret | None = None,
+        timeout: float = 120.0,
+        extra: Mapping[str, Any] | None = None,
+        seeded: bool = False,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
+        clock: Clock = REAL_CLOCK,
+    ) -> None:
+        self.base_url = checked_url(base_url)
+        self.names = Names(model, self.base_url, secret.name if secret else None)
+        self._secret, self._extra, self._seeded = secret, dict(extra or {}), seeded
+        self._deadline, self._most, self._clock = timeout, max_response_bytes, clock
+        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(30.0, timeout))
+        # The newer OpenAI models refuse `max_tokens`, and most other servers know nothing else.
+        self._cap = "max_completion_tokens" if urlsplit(self.base_url).hostname == "api.openai.com" else "max_tokens"
+        identity = {"provider": "http", "endpoint": self.base_url, "model": model, "extra": self._extra, "seeded": seeded}
+        self.key = canonical(identity)
+        self._url = _join(self.base_url, "chat/completions")
+        self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def __call__(self, request: Request) -> Reply:
+        fields = wire.body(self.names.model, request, self._extra, cap=self._cap, seeded=self._seeded)
+        data = json.dumps(fields).encode()
+        status, headers, raw = await self._exchange("POST", self._url, data)
+        if len(raw) > self._most:
+            most = wire.tokens_at_most(request)
+            raise TooLarge(
+                f"{self.names.model} at {self.base_url}: the response is larger than {self._most} bytes. "
+                f"Lower max_tokens, or look at what answers there.",
+                usage=FREE if status != 200 else Usage(1, *most),
+            )
+        if status == 200:
+            return wire.completion(raw, headers.get("content-type", ""), request, self.names)
+        raise from_status(status, headers, raw.decode("utf-8", "replace"), self.names, self._clock)
+
+    async def probe(self) -> None:
+        """Asks for the list of models: returns when the endpoint answers, raises what it answers otherwise. Costs nothing."""
+        await self.models()
+
+    async def models(self) -> list[str] | None:
+        """The names of the models that the endpoint offers; None when it does not say. Raises on a refused key or no
+        connection."""
+        status, headers, raw = await self._exchange("GET", _join(self.base_url, "models"), None)
+        if status in (401, 403, 407, 429) or status >= 500:
+            raise from_status(status, headers, raw.decode("utf-8", "replace"), self.names, self._clock)
+        try:
+            return [str(one["id"]) for one in json.loads(raw)["data"]] if status == 200 else None
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    async def aclose(self) -> None:
+        """Closes the session. A later call opens another one."""
+        session, self._session = self._session, None
+        if session is not None and self._loop is asyncio.get_running_loop():
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._loop is not loop:
+            headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+            if self._secret:
+                headers["Authorization"] = f"Bearer {self._secret.reveal()}"
+            # The limiter above bounds what is in flight; a second queue here would eat the deadline.
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+            jar = aiohttp.DummyCookieJar()
+            self._session = aiohttp.ClientSession(
+                connector=connector, headers=headers, cookie_jar=jar, timeout=self._timeout, auto_decompress=False
+            )
+            self._loop = loop
+        return self._session
+
+    async def _exchange(self, method: str, url: str, data: bytes | None) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers in lower case, and the body up to one byte more than is allowed."""
+        where = f"{self.names.model} at {self.base_url}"
+        try:
+            async with self._open().request(method, url, data=data, allow_redirects=False) as response:
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                # On a failed status only the first part of the body is of use.
+                most = self._most if response.status == 200 else 65536
+                parts, size = [], 0
+                try:
+                    async for part in response.content.iter_any():
+                        parts.append(part)
+                        size += len(part)
+                        if size > most:
+                            response.close()
+                            break
+                except (aiohttp.ClientError, OSError):
+                    if response.status == 200:
+                        raise
+                raw = b"".join(parts)
+                return response.status, headers, raw[: self._most + 1] if response.status == 200 else raw[:most]
+        except aiohttp.ClientConnectorError as error:
+            raise NoConnection(f"{where} cannot be reached: {clean(str(error))}", spent=FREE) from None
+        except aiohttp.ConnectionTimeoutError:
+            raise NoConnection(f"{where} cannot be reached: no connection in time", spent=FREE) from None
+        except TimeoutError:
+            raise TimedOut(f"{where} gave no complete answer within {self._deadline:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise NoConnection(f"{where}: the connection broke ({clean(repr(error))})") from None
+
+
+class TooLarge(RequestRejected):
+    """The response passed `max_response_bytes`; it was read no further."""
+
+
+def checked_url(url: str) -> str:
+    """A base URL without trailing slash. Raises `ConfigError` when it is none, or holds a key."""
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ConfigError(f"base_url {clean(url)!r} is no address: write it as http://localhost:8000/v1")
+    if "@" in parts.netloc or re.search(r"(?:^|[&_-])(?:key|token|secret|sig|password)=", parts.query, re.IGNORECASE):
+        raise ConfigError(f"base_url for {parts.hostname} holds a key: put it into a variable and name that with api_key_env")
+    return url.rstrip("/")
+
+
+def _join(base: str, path: str) -> str:
+    parts = urlsplit(base)
+    return parts._replace(path=f"{parts.path.rstrip('/')}/{path}").geturl()

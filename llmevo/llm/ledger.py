@@ -1,0 +1,217 @@
+"""The paid-call promise: an answer that was recorded is never paid for again, and spending is never understated.
+
+Two wrappers share one `Ledger`. `Remembered` stands outermost: it answers from the record, and lets equal questions in flight
+share one call. `Booked` stands next to the endpoint, inside the retry layer, so that every attempt is reserved, recorded and
+settled on its own: place at the gate, reservation at the upper bound, intent durable, send, answer and cost durable, reply
+shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from llmevo.core.errors import LlmevoError
+from llmevo.core.fitness import FREE, Usage
+from llmevo.core.genome import content_key
+from llmevo.llm.contract import LLM, CallFailed, Finish, Refused, Reply, Request
+from llmevo.llm.faults import Transient
+from llmevo.llm.limiter import Gate
+from llmevo.llm.prices import Price
+from llmevo.llm.wire import tokens_at_most
+from llmevo.storage.answers import Answer, Answers, Outcome
+from llmevo.storage.budget import Budget
+
+KEY_VERSION = 1
+
+_OUTCOMES: dict[Finish, Outcome] = {
+    "stop": "answer",
+    "length": "truncated",
+    "refusal": "refused",
+    "filter": "refused",
+}
+
+
+def question_key(model: str, request: Request) -> str:
+    """The key of an answer: everything that changes it (model key, messages, sampling, sample index), and a version."""
+    sampling = request.sampling
+    drawn = [sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.stop]
+    said = [(message.role, message.content) for message in request.messages]
+    return content_key([KEY_VERSION, model, said, drawn, request.sample])
+
+
+@dataclass(slots=True, eq=False)
+class Ledger:
+    """The answers and the budget of one run, and the questions that are being asked. Belongs to one event loop at a time."""
+
+    answers: Answers
+    budget: Budget = field(default_factory=Budget)
+    flights: dict[str, asyncio.Future[Reply | None]] = field(default_factory=dict)
+    asked: int = 0
+    """Questions put to this ledger."""
+    hits: int = 0
+    """Questions of these that were answered without a call: from the record, or by sharing one in flight."""
+
+    def __post_init__(self) -> None:
+        self.budget.restore(self.answers.restored)
+
+
+class Remembered:
+    """A model whose recorded answers are given again, and of which equal questions in flight are asked once.
+
+    Raises `Refused` for a reply that is a refusal or was filtered. A reply cut at `max_tokens` is given with finish `length`;
+    it is recorded, but asked again when the question comes again.
+    """
+
+    def __init__(self, llm: LLM, ledger: Ledger) -> None:
+        self.key, self._llm, self._ledger = llm.key, llm, ledger
+
+    async def __call__(self, request: Request) -> Reply:
+        ledger = self._ledger
+        ledger.asked += 1
+        key = question_key(self.key, request)
+        flights = ledger.flights
+        while True:
+            answer = ledger.answers.get(key)
+            if answer is not None:
+                ledger.hits += 1
+                return _shown(_reply(answer), self.key)
+            flight = flights.get(key)
+            if flight is None:
+                break
+            shared = await asyncio.shield(flight)
+            if shared is not None:
+                ledger.hits += 1
+                return _shown(shared, self.key)
+        flight = flights[key] = asyncio.get_running_loop().create_future()
+        try:
+            reply = await self._elsewhere(key, request) or await self._llm(request)
+        except Exception as error:
+            flight.set_exception(error)
+            flight.exception()  # marks it as seen: perhaps nobody else asked
+            raise
+        except BaseException:
+            flight.set_result(None)  # one of those who wait asks instead
+            raise
+        else:
+            flight.set_result(reply)
+        finally:
+            del flights[key]
+        return _shown(reply, self.key)
+
+    async def _elsewhere(self, key: str, request: Request) -> Reply | None:
+        """An answer from the shared cache: it counts as a call with its tokens, and costs no money."""
+        looking = self._ledger.answers.lookup_shared(key)
+        answer = None if looking is None else await asyncio.wrap_future(looking)
+        if answer is None:
+            return None
+        self._ledger.hits += 1
+        spent = replace(answer.usage, price=0.0)
+        place = await self._ledger.budget.reserve(spent)
+        self._ledger.budget.settle(place, spent)
+        await _durable(self._ledger.answers.settle(None, key, self.key, "shared", spent, answer=answer))
+        return _reply(answer)
+
+
+class Booked:
+    """A model whose every attempt is reserved, recorded before it is sent, and settled.
+
+    Replies and failures that the provider billed cost what it says; an attempt of unknown outcome costs its upper bound; one
+    that certainly was not billed costs nothing and counts as no call. `price` None or zero-priced with `local=True`: nothing
+    is billed, so no intent is needed before the call. The place at the gate is left before the answer is written.
+    """
+
+    def __init__(
+        self,
+        llm: LLM,
+        ledger: Ledger,
+        *,
+        gate: Gate | None = None,
+        price: Price | None = None,
+        local: bool = False,
+    ) -> None:
+        self.key, self._llm, self._ledger = llm.key, llm, ledger
+        self._gate, self._price, self._local = gate, price, local
+
+    def upper(self, request: Request) -> Usage:
+        """What one attempt may cost at most."""
+        return self._priced(Usage(1, *tokens_at_most(request)))
+
+    async def __call__(self, request: Request) -> Reply:
+        key = question_key(self.key, request)
+        gate, answers, budget = self._gate, self._ledger.answers, self._ledger.budget
+        upper = self.upper(request)
+        entry = await gate.enter() if gate else 0
+        try:
+            place = await budget.reserve(upper)
+            number = None
+            # From here on the attempt ends in a settlement, whatever happens.
+            outcome: Outcome = "unbilled"
+            spent, note = FREE, ""
+            try:
+                if not self._local:
+                    number, written = answers.intend(key, self.key, upper)
+                    await _durable(written)
+                    outcome, spent = "unknown", upper
+                reply = await self._llm(request)
+                if gate:
+                    gate.succeeded(entry)
+            except LlmevoError as error:
+                outcome, spent = self._failed(error, upper)
+                note = type(error).__name__
+                if gate:
+                    gate.failed(entry, error)
+                raise
+            except BaseException as error:
+                note = type(error).__name__
+                raise
+            else:
+                reply = self._stored_form(reply)
+                outcome, spent = _OUTCOMES[reply.finish], reply.usage
+                note = "estimated" if reply.estimated else ""
+            finally:
+                budget.settle(place, spent)
+                if outcome in ("unbilled", "unknown", "failed") and (number is not None or outcome == "failed"):
+                    answers.settle(number, key, self.key, outcome, spent, note=note)
+        finally:
+            if gate:
+                gate.leave()
+        answer = Answer(reply.text, reply.finish, reply.usage)
+        await _durable(answers.settle(number, key, self.key, outcome, spent, note=note, answer=answer))
+        return reply
+
+    def _failed(self, error: LlmevoError, upper: Usage) -> tuple[Outcome, Usage]:
+        if isinstance(error, Transient):
+            return ("unknown", upper) if error.spent is None and not self._local else ("unbilled", FREE)
+        if isinstance(error, CallFailed) and error.usage.calls:
+            error.usage = self._priced(error.usage)
+            return "failed", error.usage
+        return "unbilled", FREE
+
+    def _priced(self, usage: Usage) -> Usage:
+        return usage if self._price is None else replace(usage, price=self._price.of(usage))
+
+    def _stored_form(self, reply: Reply) -> Reply:
+        """The reply with its price; half of a character pair, which cannot be stored, becomes U+FFFD."""
+        text = reply.text
+        if not text.isascii():
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return Reply(text, self._priced(reply.usage), reply.finish, reply.estimated)
+
+
+def _reply(answer: Answer) -> Reply:
+    return Reply(answer.text, answer.usage, answer.finish)  # type: ignore[arg-type]
+
+
+def _shown(reply: Reply, model: str) -> Reply:
+    if reply.finish == "refusal":
+        raise Refused(f"the model refuses: {reply.text[:200]!r}", reply.usage)
+    if reply.finish == "filter":
+        raise Refused("a content filter stopped the answer", reply.usage)
+    return reply
+
+
+async def _durable(written: Future[Any]) -> None:
+    await asyncio.wrap_future(written)

@@ -1,0 +1,91 @@
+"""The one retry layer."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+
+from llmevo.core.clock import REAL_CLOCK, Clock
+from llmevo.llm.contract import LLM, EmptyReply, Reply, Request, RequestRejected, Unreachable
+from llmevo.llm.faults import RateLimited, ServerFault, TimedOut, Transient
+
+
+class Retry:
+    """Repeats attempts that failed for a passing reason. Its arithmetic, exactly:
+
+    * Before repeating after the n-th failure it waits u seconds, u uniform in [1, max(1, min(60, 2^n))]: 1-2, 1-4, 1-8, 1-16,
+      1-32. If the server asked for r seconds (`retry-after-ms`, `retry-after` in seconds or as a date) it waits r + v, v
+      uniform in [0, 1].
+    * At most `attempts` attempts (default 6), and at most `max_wait` seconds (default 600) of waiting in all: a wait that
+      would pass it is not begun. An attempt has a deadline of its own, so a call ends after attempts x timeout + max_wait at
+      the latest.
+    * Repeated: `Transient` (429, 408, 409, 425, 5xx without 501 and 505, unreadable 200, no or broken connection, attempt
+      over its deadline). An empty reply is repeated once. Nothing else is repeated.
+    * Afterwards: no connection, or a rate limit -> `Unreachable`, which pauses the run and says until when. A server fault or
+      a deadline -> `RequestRejected` for this question only, unless it is the `give_up`-th such question in a row (default 5)
+      without an answer between: then the server is at fault -> `Unreachable`.
+
+    The random numbers come from `rng` and decide waits only, never results.
+    """
+
+    def __init__(
+        self,
+        llm: LLM,
+        *,
+        attempts: int = 6,
+        max_wait: float = 600.0,
+        give_up: int = 5,
+        clock: Clock = REAL_CLOCK,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.key, self._llm = llm.key, llm
+        self._attempts, self._max_wait, self._give_up = attempts, max_wait, give_up
+        self._clock, self._rng = clock, rng or random.Random(0)
+        self._in_a_row = 0
+
+    async def __call__(self, request: Request) -> Reply:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((Transient, EmptyReply)),
+            stop=self._stop,
+            wait=self._wait,
+            sleep=self._clock.sleep,
+            reraise=True,
+        )
+        try:
+            reply: Reply = await retrying(self._llm, request)
+        except Transient as error:
+            raise self._final(error, retrying) from error
+        self._in_a_row = 0
+        return reply
+
+    def _wait(self, state: RetryCallState) -> float:
+        asked = getattr(_error(state), "retry_after", None)
+        if asked is not None:
+            return float(asked) + self._rng.uniform(0.0, 1.0)
+        return self._rng.uniform(1.0, max(1.0, min(60.0, 2.0**state.attempt_number)))
+
+    def _stop(self, state: RetryCallState) -> bool:
+        most = 2 if isinstance(_error(state), EmptyReply) else self._attempts
+        return state.attempt_number >= most or state.idle_for + state.upcoming_sleep > self._max_wait
+
+    def _final(self, error: Transient, retrying: AsyncRetrying) -> Exception:
+        tried = retrying.statistics.get("attempt_number", 1)
+        what = f"{error} (attempt {tried} of {self._attempts})"
+        if isinstance(error, RateLimited):
+            until = ""
+            if error.retry_after:
+                hour = datetime.fromtimestamp(self._clock.now() + error.retry_after, UTC)
+                until = f" The server wants to be asked again at {hour:%Y-%m-%d %H:%M:%S} UTC."
+            return Unreachable(f"{what}.{until} Continue the run then, with fewer requests in flight.")
+        if isinstance(error, ServerFault | TimedOut):
+            self._in_a_row += 1
+            if self._in_a_row < self._give_up:
+                return RequestRejected(what)
+            return Unreachable(f"{what}. {self._in_a_row} questions in a row failed so: continue the run when the server works.")
+        return Unreachable(f"{what}. Continue the run when the server can be reached.")
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None
