@@ -23,7 +23,7 @@ TRIES = 16
 CLAUSE = re.compile(r"[^,;:.!?\n]*[,;:.!?\n]+\s*|[^,;:.!?\n]+")
 
 Tokens = list[str]
-Edit = Callable[[Tokens, Sequence[str], np.random.Generator], Tokens]
+Edit = Callable[[Tokens, Sequence[str], "np.random.Generator"], Tokens]
 
 
 def words(text: str) -> Tokens:
