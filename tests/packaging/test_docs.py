@@ -1,0 +1,92 @@
+"""The pages of the documentation: their Python runs and prints what they say, their YAML is understood, their links lead on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from llmevo.llm import Connections, ModelSpec, Price
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.joinpath("docs").glob("*.md")])
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+def blocks(page: Path) -> list[tuple[str, str, int]]:
+    """Language, content and line of every fenced block, in order."""
+    text = page.read_text(encoding="utf-8")
+    return [(match[1], match[2], text.count("\n", 0, match.start()) + 2) for match in FENCE.finditer(text)]
+
+
+def pages_with(language: str) -> list[Path]:
+    return [page for page in PAGES if any(found == language for found, _, _ in blocks(page))]
+
+
+@pytest.mark.parametrize("page", pages_with("python"), ids=lambda page: page.name)
+def test_python_of_a_page_runs_and_prints_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of a page share their names; a `text` block right after one holds what it prints."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "docs"}
+    found = blocks(page)
+    for i, (language, content, line) in enumerate(found):
+        if language != "python":
+            continue
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(compile("\n" * (line - 1) + content, str(page), "exec"), names)
+        if i + 1 < len(found) and found[i + 1][0] == "text":
+            assert out.getvalue() == found[i + 1][1], f"{page.name}:{found[i + 1][2]}"
+        else:
+            assert not out.getvalue(), f"{page.name}:{line} prints; say in a `text` block what"
+
+
+def model_settings() -> list[tuple[int, Any]]:
+    """Every model that a YAML block of models.md names, with the line of its block."""
+    page = ROOT / "docs" / "models.md"
+    return [
+        (line, settings)
+        for language, content, line in blocks(page)
+        if language == "yaml"
+        for settings in yaml.safe_load(content)["models"].values()
+    ]
+
+
+@pytest.mark.parametrize(("line", "settings"), model_settings())
+def test_models_of_the_page_on_models_are_understood(line: int, settings: Any) -> None:
+    """Each can be connected, which opens no connection; those of an extra only where it is installed."""
+    given = {"model": settings} if isinstance(settings, str) else dict(settings)
+    if given["model"].startswith("scripted:"):
+        pytest.skip("names code of the reader's")
+    for package in ("openai", "litellm"):
+        if given["model"].startswith(f"{package}/"):
+            pytest.importorskip(package)
+    if "price" in given:
+        given["price"] = Price(**given["price"])
+    env = {"OPENAI_API_KEY": "k" * 20, "PROXY_KEY": "k" * 20}
+
+    async def connected() -> None:
+        async with Connections(env=env) as connections:
+            connections.connect(ModelSpec(**given))
+
+    asyncio.run(connected())
+
+
+def test_the_table_of_settings_on_models_is_complete() -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    table = [row.split("|")[1] for row in text.splitlines() if row.startswith("| `")]
+    assert re.findall(r"`(\w+)`", " ".join(table)) == [field.name for field in fields(ModelSpec)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    missing = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / target).exists()]
+    assert not missing, f"{page.name} links to {missing}"
