@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -32,7 +33,7 @@ class Digits:
     values: tuple[int, ...]
     kind: ClassVar[str] = "toy-digits"
 
-    @property
+    @cached_property
     def key(self) -> str:
         return content_key(["toy-digits", self.values])
 
