@@ -48,7 +48,7 @@ class HttpLLM:
         self.names = Names(model, self.base_url, secret.name if secret else None)
         self._secret, self._extra, self._seeded = secret, dict(extra or {}), seeded
         self._deadline, self._most, self._clock = timeout, max_response_bytes, clock
-        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(30.0, timeout))
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(30.0, timeout))
         # The newer OpenAI models refuse `max_tokens`, and most other servers know nothing else.
         self._cap = "max_completion_tokens" if urlsplit(self.base_url).hostname == "api.openai.com" else "max_tokens"
         identity = {"provider": "http", "endpoint": self.base_url, "model": model, "extra": self._extra, "seeded": seeded}
@@ -109,11 +109,13 @@ class HttpLLM:
         return self._session
 
     async def _exchange(self, method: str, url: str, data: bytes | None) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers in lower case, and the body up to one byte more than is allowed."""
+        """Status, headers (names in lower case or case-blind), and the body up to one byte more than is allowed."""
         where = f"{self.names.model} at {self.base_url}"
         try:
             async with self._open().request(method, url, data=data, allow_redirects=False) as response:
-                headers = {name.lower(): value for name, value in response.headers.items()}
+                headers: Mapping[str, str] = response.headers
+                if response.status != 200:
+                    headers = {name.lower(): value for name, value in headers.items()}
                 # On a failed status only the first part of the body is of use.
                 most = self._most if response.status == 200 else 65536
                 parts, size = [], 0

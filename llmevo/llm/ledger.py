@@ -9,9 +9,11 @@ shown.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import lru_cache
 
 from llmevo.core.errors import LlmevoError
 from llmevo.core.fitness import FREE, Usage
@@ -34,6 +36,7 @@ _OUTCOMES: dict[Finish, Outcome] = {
 }
 
 
+@lru_cache(maxsize=1024)
 def question_key(model: str, request: Request) -> str:
     """The key of an answer: everything that changes it (model key, messages, sampling, sample index), and a version."""
     sampling = request.sampling
@@ -54,8 +57,42 @@ class Ledger:
     hits: int = 0
     """Questions of these that were answered without a call: from the record, or by sharing one in flight."""
 
+    _done: deque[tuple[asyncio.Future[None], Future[None]]] = field(default_factory=deque, repr=False)
+    _rung: bool = False
+    _loop: asyncio.AbstractEventLoop | None = None
+
     def __post_init__(self) -> None:
         self.budget.restore(self.answers.restored)
+
+    async def durable(self, written: Future[None]) -> None:
+        """Returns when something was written for good. What was committed together wakes the loop once."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._done, self._rung = loop, deque(), False
+        done = self._done
+        waiting: asyncio.Future[None] = loop.create_future()
+
+        def committed(future: Future[None]) -> None:  # in the writer's thread
+            done.append((waiting, future))
+            if not self._rung and done is self._done:
+                self._rung = True
+                with suppress(RuntimeError):  # the loop is gone, and with it everybody who waited
+                    loop.call_soon_threadsafe(self._wake)
+
+        written.add_done_callback(committed)
+        await waiting
+
+    def _wake(self) -> None:
+        self._rung = False  # before the queue is read: what comes later rings again
+        while self._done:
+            waiting, future = self._done.popleft()
+            if waiting.done():
+                continue
+            error = future.exception()
+            if error is None:
+                waiting.set_result(None)
+            else:
+                waiting.set_exception(error)
 
 
 class Remembered:
@@ -111,7 +148,7 @@ class Remembered:
         spent = replace(answer.usage, price=0.0)
         place = await self._ledger.budget.reserve(spent)
         self._ledger.budget.settle(place, spent)
-        await _durable(self._ledger.answers.settle(None, key, self.key, "shared", spent, answer=answer))
+        await self._ledger.durable(self._ledger.answers.settle(None, key, self.key, "shared", spent, answer=answer))
         return _reply(answer)
 
 
@@ -120,7 +157,7 @@ class Booked:
 
     Replies and failures that the provider billed cost what it says; an attempt of unknown outcome costs its upper bound; one
     that certainly was not billed costs nothing and counts as no call. `price` None or zero-priced with `local=True`: nothing
-    is billed, so no intent is needed before the call. The place at the gate is left before the answer is written.
+    is billed, so no intent is needed before the call. No place at the gate is held while anything is written.
     """
 
     def __init__(
@@ -141,46 +178,54 @@ class Booked:
 
     async def __call__(self, request: Request) -> Reply:
         key = question_key(self.key, request)
+        answers = self._ledger.answers
+        if self._gate is None:
+            number, outcome, note, reply = await self._attempt(key, request)
+        else:
+            async with self._gate.ahead:
+                number, outcome, note, reply = await self._attempt(key, request)
+        answer = Answer(reply.text, reply.finish, reply.usage)
+        await self._ledger.durable(answers.settle(number, key, self.key, outcome, reply.usage, note=note, answer=answer))
+        return reply
+
+    async def _attempt(self, key: str, request: Request) -> tuple[int | None, Outcome, str, Reply]:
+        """One attempt, reserved and recorded before; what failed is settled here, what succeeded is settled with its
+        answer."""
         gate, answers, budget = self._gate, self._ledger.answers, self._ledger.budget
         upper = self.upper(request)
-        entry = await gate.enter() if gate else 0
+        place = await budget.reserve(upper)
+        number, entry = None, 0
+        outcome: Outcome = "unbilled"
+        spent, note = FREE, ""
         try:
-            place = await budget.reserve(upper)
-            number = None
-            # From here on the attempt ends in a settlement, whatever happens.
-            outcome: Outcome = "unbilled"
-            spent, note = FREE, ""
+            if not self._local:
+                number, written = answers.intend(key, self.key, upper)
+                await self._ledger.durable(written)
+            if gate:
+                entry = await gate.enter()
             try:
                 if not self._local:
-                    number, written = answers.intend(key, self.key, upper)
-                    await _durable(written)
                     outcome, spent = "unknown", upper
-                reply = await self._llm(request)
+                reply = self._stored_form(await self._llm(request))
                 if gate:
                     gate.succeeded(entry)
             except LlmevoError as error:
                 outcome, spent = self._failed(error, upper)
-                note = type(error).__name__
                 if gate:
                     gate.failed(entry, error)
                 raise
-            except BaseException as error:
-                note = type(error).__name__
-                raise
-            else:
-                reply = self._stored_form(reply)
-                outcome, spent = _OUTCOMES[reply.finish], reply.usage
-                note = "estimated" if reply.estimated else ""
             finally:
-                budget.settle(place, spent)
-                if outcome in ("unbilled", "unknown", "failed") and (number is not None or outcome == "failed"):
-                    answers.settle(number, key, self.key, outcome, spent, note=note)
+                if gate:
+                    gate.leave()
+            outcome, spent = _OUTCOMES[reply.finish], reply.usage
+            return number, outcome, "estimated" if reply.estimated else "", reply
+        except BaseException as error:
+            note = type(error).__name__
+            raise
         finally:
-            if gate:
-                gate.leave()
-        answer = Answer(reply.text, reply.finish, reply.usage)
-        await _durable(answers.settle(number, key, self.key, outcome, spent, note=note, answer=answer))
-        return reply
+            budget.settle(place, spent)
+            if outcome == "failed" or (outcome in ("unbilled", "unknown") and number is not None):
+                answers.settle(number, key, self.key, outcome, spent, note=note)
 
     def _failed(self, error: LlmevoError, upper: Usage) -> tuple[Outcome, Usage]:
         if isinstance(error, Transient):
@@ -191,7 +236,9 @@ class Booked:
         return "unbilled", FREE
 
     def _priced(self, usage: Usage) -> Usage:
-        return usage if self._price is None else replace(usage, price=self._price.of(usage))
+        if self._price is None:
+            return usage
+        return Usage(usage.calls, usage.tokens_in, usage.tokens_out, self._price.of(usage))
 
     def _stored_form(self, reply: Reply) -> Reply:
         """The reply with its price; half of a character pair, which cannot be stored, becomes U+FFFD."""
@@ -211,7 +258,3 @@ def _shown(reply: Reply, model: str) -> Reply:
     if reply.finish == "filter":
         raise Refused("a content filter stopped the answer", reply.usage)
     return reply
-
-
-async def _durable(written: Future[Any]) -> None:
-    await asyncio.wrap_future(written)

@@ -26,6 +26,9 @@ class Gate:
       `probe` is called. Its first answer closes the circuit. After `patience` seconds of silence all who wait get
       `Unreachable`, and the next request begins anew.
 
+    `ahead` admits half as many again as may be inside, so that what must be written before a request is sent is written while
+    it waits for its place.
+
     Belongs to one event loop at a time.
     """
 
@@ -39,6 +42,7 @@ class Gate:
     ) -> None:
         self.most, self.window, self.inside = most, float(most), 0
         self.cuts = 0
+        self.ahead = asyncio.Semaphore(most + (most + 1) // 2)
         self._clock, self._probe, self._patience = clock, probe, patience
         self._line: deque[asyncio.Future[int]] = deque()
         self._entered = self._last_cut = 0

@@ -46,6 +46,22 @@ class Retry:
         self._in_a_row = 0
 
     async def __call__(self, request: Request) -> Reply:
+        try:
+            reply = await self._llm(request)
+        except (Transient, EmptyReply) as error:
+            reply = await self._again(error, request)
+        self._in_a_row = 0
+        return reply
+
+    async def _again(self, first: Transient | EmptyReply, request: Request) -> Reply:
+        """The attempts after the first, which happened outside: the machinery costs as much as half a call."""
+        failed: list[Transient | EmptyReply] = [first]
+
+        async def attempt() -> Reply:
+            if failed:
+                raise failed.pop()
+            return await self._llm(request)
+
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((Transient, EmptyReply)),
             stop=self._stop,
@@ -54,11 +70,9 @@ class Retry:
             reraise=True,
         )
         try:
-            reply: Reply = await retrying(self._llm, request)
+            return await retrying(attempt)
         except Transient as error:
             raise self._final(error, retrying) from error
-        self._in_a_row = 0
-        return reply
 
     def _wait(self, state: RetryCallState) -> float:
         asked = getattr(_error(state), "retry_after", None)

@@ -47,6 +47,7 @@ class FakeClock:
 
     async def advance(self, seconds: float) -> None:
         """Moves time on, waking sleepers in the order of their hours and letting each run before the next."""
+        await settle()
         end = self._monotonic + seconds
         while self._sleepers and self._sleepers[0][0] <= end:
             hour, _, waiting = heapq.heappop(self._sleepers)
