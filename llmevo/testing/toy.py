@@ -75,10 +75,9 @@ class Toy:
 
     async def __call__(self, parents: Sequence[Individual[Digits]], context: Context) -> Digits:
         self.log.append(context.scope)
-        for _ in range(int(context.seed.fold("ticks").rng().integers(self.ticks + 1))):
-            await asyncio.sleep(0)
+        await _dawdle(self.ticks, context)
         context.charge(Usage(calls=1, tokens_in=10, tokens_out=5))
-        if context.seed.fold("fails").rng().random() < self.fails:
+        if self.fails and context.seed.fold("fails").rng().random() < self.fails:
             raise VariationFailed(f"{self.name} gave no child")
         values = self.make([parent.genome.values for parent in parents], context.seed.rng())
         return Digits(tuple(int(value) % BASE for value in values))
@@ -136,13 +135,19 @@ class Distance:
 
     async def _one(self, genome: Digits, context: Context) -> Fitness:
         self.log.append(genome.key)
-        for _ in range(int(context.seed.fold("ticks").rng().integers(self.ticks + 1))):
-            await asyncio.sleep(0)
-        rng = context.seed.rng()
+        await _dawdle(self.ticks, context)
         wanted = [str(i) for i in range(len(self.target))] if context.cases is None else context.cases.ids
+        errors = context.seed.rng().normal(scale=self.noise, size=len(wanted)).tolist() if self.noise else [0.0] * len(wanted)
         cases = {
-            i: -abs(genome.values[int(i)] - self.target[int(i)]) + self.noise * float(rng.normal()) for i in wanted
+            i: -abs(genome.values[int(i)] - self.target[int(i)]) + error for i, error in zip(wanted, errors, strict=True)
         }
         value = sum(cases.values()) / len(cases)
         measures = (float(genome.values[0]), float(genome.values[1]))
         return Fitness.measured(value, cases=cases, measures=measures, usage=Usage(calls=len(cases)))
+
+
+async def _dawdle(ticks: int, context: Context) -> None:
+    """A seeded number of turns of the event loop."""
+    if ticks:
+        for _ in range(int(context.seed.fold("ticks").rng().integers(ticks + 1))):
+            await asyncio.sleep(0)
