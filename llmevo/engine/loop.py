@@ -108,6 +108,7 @@ async def evolve(
     finally:
         # What is open completes and is recorded (or is cancelled, above) before the journal may be closed.
         await asyncio.gather(*(task for _, _, task in open_cohorts), return_exceptions=True)
+        journal.flush()
     return Outcome(reason or "", progress, strategy.view, journal.history, pause)
 
 

@@ -28,8 +28,6 @@ from llmevo.storage.journal import Journal
 
 FATAL = (Pause, ConfigError, StorageError, Interrupted)
 """Errors that concern the run, not one genome: they leave the cohort untold."""
-FLUSH_AFTER = 0.05
-"""Seconds for which finished births are gathered into one write."""
 
 ScoreKey = tuple[str, CaseSlice | None]
 
@@ -53,22 +51,20 @@ class Nursery(Generic[G]):
         todo = [i for i, birth in enumerate(births) if birth is None]
         if not todo:
             return _complete(births)
-        pen = _Pen(self._journal, cohort.j)
+
+        def deliver(i: int, birth: Birth[G]) -> None:
+            births[i] = birth
+            self._journal.born(cohort.j, {i: birth})
 
         async def one(i: int) -> None:
-            births[i] = await self._birth(cohort.matings[i], cohort.j)
-            pen.add(i, births[i])
+            deliver(i, await self._birth(cohort.matings[i], cohort.j))
 
         async def together() -> None:
             matings = [cohort.matings[i] for i in todo]
             for i, birth in zip(todo, await self._births(matings, cohort.j), strict=True):
-                births[i] = birth
-                pen.add(i, birth)
+                deliver(i, birth)
 
-        try:
-            await _all(map(one, todo) if not self._evaluate.whole_cohort else [together()])
-        finally:
-            pen.flush()
+        await _all(map(one, todo) if not self._evaluate.whole_cohort else [together()])
         return _complete(births)
 
     async def _birth(self, mating: Mating[G], step: int) -> Birth[G]:
@@ -121,8 +117,11 @@ class Nursery(Generic[G]):
         if new:
             loop = asyncio.get_running_loop()
             self._scores.update({key: loop.create_future() for key in new})
+        # Held here: a failing evaluation of another cohort takes its future out of the table.
+        futures = [self._scores[key] for key in keys]
+        if new:
             await self._fill(new)
-        return [await self._scores[key] for key in keys]
+        return [await future for future in futures]
 
     async def _fill(self, new: dict[ScoreKey, G]) -> None:
         contexts = [Context(self._seed.fold(*_names(key)), cases=key[1]) for key in new]
@@ -142,29 +141,6 @@ class Nursery(Generic[G]):
         if key not in self._scores:
             self._scores[key] = asyncio.get_running_loop().create_future()
             self._scores[key].set_result(fitness)
-
-
-class _Pen:
-    """Gathers births that finish close together into one write."""
-
-    def __init__(self, journal: Journal, j: int) -> None:
-        self._journal, self._j = journal, j
-        self._births: dict[int, Birth[Any]] = {}
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, i: int, birth: Birth[Any] | None) -> None:
-        if birth is not None:
-            self._births[i] = birth
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self.flush)
-
-    def flush(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._births:
-            self._journal.born(self._j, self._births)
-            self._births = {}
 
 
 async def _all(work: Iterable[Awaitable[None]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from llmevo.core import Birth, Blobs, Genome, Individual, Mating, ReplayDiffers, StorageError, canonical, content_key
@@ -12,6 +13,8 @@ from llmevo.storage.database import Database
 from llmevo.storage.records import birth_from, birth_record, told_record
 
 START = content_key("llmevo history")
+FLUSH_AFTER = 0.05
+"""Seconds for which births are gathered into one commit, unless a tell comes first."""
 
 
 class Journal:
@@ -29,6 +32,14 @@ class Journal:
         self._births: dict[tuple[int, int], str] = {(j, i): record for j, i, record in database.rows("births")}
         self._told: dict[int, str] = dict(database.rows("told"))
         self._stored = {key for key, _, _ in database.rows("genomes")} if self._births else set()
+        self._unwritten: list[tuple[str, tuple[Any, ...]]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def evaluated(self) -> int:
+        """How many genomes have a recorded evaluation."""
+        keys = (json.loads(record).get("genome") for record in self._births.values())
+        return len({key for key in keys if key is not None})
 
     @property
     def recorded(self) -> int:
@@ -44,7 +55,8 @@ class Journal:
         before = self._asked.get(j)
         if before is None:
             self._asked[j] = ids
-            self.database.insert("cohorts", [(j, canonical(ids))])
+            # It need not be durable before its births are: until then a resumed run plans the same again.
+            self._unwritten.append(("cohorts", (j, canonical(ids))))
             return [None] * len(ids)
         if before != ids:
             pairs = zip(before, ids, strict=False)
@@ -57,22 +69,30 @@ class Journal:
         return [self._birth(j, i) for i in range(len(ids))]
 
     def born(self, j: int, births: Mapping[int, Birth[Any]]) -> None:
-        """Queues births of cohort j, by their place in it. They are durable at the latest when the cohort is told."""
-        genomes, rows = [], []
+        """Notes births of cohort j, by their place in it. They are written soon, at the latest when the cohort is told."""
         for i, birth in births.items():
             if isinstance(birth, Individual) and birth.genome.key not in self._stored:
-                self._stored.add(birth.genome.key)
                 record = canonical(birth.genome.dump(self._blobs))
-                genomes.append((birth.genome.key, birth.genome.kind, record))
-            rows.append((j, i, canonical(birth_record(birth))))
-        self.database.insert("genomes", genomes)
-        self.database.insert("births", rows)
+                self._unwritten.append(("genomes", (birth.genome.key, birth.genome.kind, record)))
+                self._stored.add(birth.genome.key)
+            self._unwritten.append(("births", (j, i, canonical(birth_record(birth)))))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self.flush)
+
+    def flush(self) -> Future[None]:
+        """Queues what was noted, in one transaction; the future resolves when it is durable."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        rows, self._unwritten = self._unwritten, []
+        return self.database.record(*rows)
 
     async def told(self, j: int, births: Sequence[Birth[Any]]) -> None:
         """Marks cohort j as told and waits until that is durable. Raises `ReplayDiffers` if the record says otherwise."""
         if not self.verify(j, births):
             self._told[j] = self.history
-            await asyncio.wrap_future(self.database.insert("told", [(j, self.history)]))
+            self._unwritten.append(("told", (j, self.history)))
+            await asyncio.wrap_future(self.flush())
 
     def verify(self, j: int, births: Sequence[Birth[Any]]) -> bool:
         """Adds cohort j to the history; whether the record has told it too. Raises `ReplayDiffers` if it did so differently."""
