@@ -142,8 +142,10 @@ def standing(fitness: Fitness, common: frozenset[str] | None = None) -> tuple[bo
 
 def outranks(a: Fitness, b: Fitness) -> bool:
     """Whether a is strictly better than b: scored first, then valid, then higher value on the cases that both were scored on."""
-    common = common_cases((a, b)) if a.ok and b.ok else None
-    return standing(a, common) > standing(b, common)
+    if a.ok != b.ok or a.violation != b.violation:
+        return (a.ok, -a.violation) > (b.ok, -b.violation)
+    common = common_cases((a, b)) if a.ok else None
+    return standing(a, common)[2] > standing(b, common)[2]
 
 
 def revised(old: Fitness, new: Fitness) -> Fitness:

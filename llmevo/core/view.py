@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Generic
@@ -46,35 +46,37 @@ class View(Generic[G]):
         known = {one.id for one in (*self.population, *self.hall)}
         return [again.get(one.id, one) for one in self.population], [one for one in again.values() if one.id not in known]
 
-    def advance(self, population: Sequence[Individual[G]], births: Sequence[Birth[G]]) -> View[G]:
+    def advance(
+        self, population: Sequence[Individual[G]], births: Sequence[Birth[G]], movers: Collection[str] = ()
+    ) -> View[G]:
         """The view after births were told and `population` was chosen to live on.
 
-        A birth on the seat of its first parent continues that seat's memory; any other starts one. Reassessed individuals replace
-        their former selves everywhere.
+        `movers` are the ids of newborns that were planned for an occupied seat: those that take it continue its memory, whoever sits
+        there by now; any other newborn starts one. Reassessed individuals replace their former selves everywhere.
         """
         born = living(births)
-        ids = {one.id for one in born}
-        known = {one.id: one for one in self.population}
-        renewed = {one.id: one for one in born if one.id in known or any(one.id == old.id for old in self.hall)}
+        told = {one.id: one for one in born}
 
         def current(one: Individual[G]) -> Individual[G]:
-            return renewed.get(one.id, one)
+            return told.get(one.id, one)
 
+        sitting = {one.seat: one for one in self.population}
         memory: dict[str, Memory[G]] = {}
         for one in population:
             past = self.memory.get(one.id)
-            mover = known.get(one.parents[0]) if one.parents and one.id in ids else None
+            before = sitting.get(one.seat)
             if past is not None:
-                previous, best = past.previous, current(past.best)
-                memory[one.id] = Memory(previous and current(previous), one if outranks(one.fitness, best.fitness) else best)
-            elif mover is not None and mover.seat == one.seat:
-                best = current(self.memory[mover.id].best)
-                memory[one.id] = Memory(current(mover), one if outranks(one.fitness, best.fitness) else best)
+                memory[one.id] = past
+                if told and (one.id in told or past.best.id in told or (past.previous and past.previous.id in told)):
+                    memory[one.id] = Memory(past.previous and current(past.previous), _better([current(past.best), one]))
+            elif before is not None and one.id in movers and told[one.id].seat == one.seat:
+                moves = [other for other in born if other.id in movers and other.seat == one.seat]
+                memory[one.id] = Memory(current(before), _better([current(self.memory[before.id].best), *moves]))
             else:
                 memory[one.id] = Memory(None, one)
 
         hall = [current(one) for one in self.hall]
-        if renewed:
+        if any(one.id in told for one in hall):
             hall = _ranked(hall)
         worst = self.worst and current(self.worst)
         for one in born:
@@ -82,6 +84,15 @@ class View(Generic[G]):
             if worst is None or outranks(worst.fitness, one.fitness):
                 worst = one
         return View(tuple(population), memory, tuple(hall), worst, self.turn)
+
+
+def _better(rivals: Sequence[Individual[G]]) -> Individual[G]:
+    """The best of them; ties to the first."""
+    best = rivals[0]
+    for one in rivals[1:]:
+        if outranks(one.fitness, best.fitness):
+            best = one
+    return best
 
 
 def _ranked(hall: Sequence[Individual[G]]) -> list[Individual[G]]:

@@ -37,6 +37,7 @@ class Breeder(Generic[G]):
         self.view: View[G] = View()
         self.ending: str | None = None
         self._succession, self._seed, self._deme, self._cases = succession, seed, deme, cases
+        self._seated = False
         self._ordinal = 0
         self._tells = 0
         self._open: deque[list[Mating[G]]] = deque()
@@ -50,7 +51,8 @@ class Breeder(Generic[G]):
         population, newborn = self.view.renewed(births)
         rng = self._seed.fold("succession", self._tells).rng()
         self._tells += 1
-        self.view = self.view.advance(seated(self._succession(population, newborn, rng)), births)
+        movers = {mating.id for mating in asked if self._seated and mating.parents and not mating.variation.reassess}
+        self.view = self.view.advance(seated(self._succession(population, newborn, rng)), births, movers)
 
     def _told(self, told: list[tuple[Mating[G], Birth[G]]]) -> None:
         """A hook for what a strategy learns from its matings."""
@@ -122,6 +124,7 @@ class Genetic(Breeder[G]):
         super().__init__(succession, seed.fold("genetic"), deme, cases)
         self._mixture = cast(Mixture[G], variation if hasattr(variation, "choose") else Only(variation))
         self._selection = selection
+        self._seated = selection.seated
 
     def ask(self, n: int) -> list[Mating[G]]:
         if not self.view.population:
@@ -139,7 +142,7 @@ class Genetic(Breeder[G]):
         variation = self._mixture.choose(rng)
         view = replace(self.view, turn=self._ordinal)
         return [
-            self._plan(variation, parents, parents[0].seat if self._selection.seated and parents else free_seat)
+            self._plan(variation, parents, parents[0].seat if self._seated and parents else free_seat)
             for parents in self._selection(view, 1, variation.arity, rng)
         ]
 
