@@ -219,7 +219,7 @@ class Dying:
 
 @pytest.mark.parametrize("slots", [1, 4])
 @pytest.mark.parametrize("build", SKELETONS, ids=lambda build: build.__name__)
-def test_same_run_in_any_order_and_after_kills(build: Callable[[Parts], Strategy[Digits]], slots: int, tmp_path: Path) -> None:
+def test_same_run_in_any_order_and_after_kills(build: Callable[[Parts], Strategy[Digits]], slots: int, quick_path: Path) -> None:
     batch = N if slots == 1 else 2
     limit = [stop.matings(70)]
     plain = run(build(Parts([])), stops=limit, batch=batch, slots=slots)
@@ -230,7 +230,7 @@ def test_same_run_in_any_order_and_after_kills(build: Callable[[Parts], Strategy
     shuffled = run(build(Parts([], ticks=9)), Distance(ticks=9), stops=limit, batch=batch, slots=slots)
     assert shuffled.history == plain.history
 
-    path, deaths = tmp_path / "run.sqlite", random.Random(slots)
+    path, deaths = quick_path / "run.sqlite", random.Random(slots)
     conceived: list[str] = []
     for _ in range(3):
         with pytest.raises(Killed):
@@ -246,9 +246,9 @@ def test_same_run_in_any_order_and_after_kills(build: Callable[[Parts], Strategy
 
 @pytest.mark.parametrize("slots", [1, 4])
 @pytest.mark.parametrize("build", SKELETONS, ids=lambda build: build.__name__)
-def test_a_larger_limit_continues_the_same_run(build: Callable[[Parts], Strategy[Digits]], slots: int, tmp_path: Path) -> None:
+def test_a_larger_limit_continues_the_same_run(build: Callable[[Parts], Strategy[Digits]], slots: int, quick_path: Path) -> None:
     whole = run(build(Parts([])), stops=[stop.matings(60)], batch=4, slots=slots)
-    path = tmp_path / "run.sqlite"
+    path = quick_path / "run.sqlite"
     run(build(Parts([])), stops=[stop.matings(24)], batch=4, slots=slots, path=path)
     assert run(build(Parts([])), stops=[stop.matings(60)], batch=4, slots=slots, path=path).history == whole.history
 
