@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from llmevo.fitness.overlap import sari, token_f1, tokens_13a
 from llmevo.fitness.scorers import SHIPPED, Numeric, Regex, last_number, rouge
 
 CONTEXT = Context(Seed.of(0))
+ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
@@ -234,3 +237,19 @@ def test_a_users_function_that_returns_no_score_is_named(value: Any) -> None:
 
     with pytest.raises(InvalidFitness):
         score(FunctionScorer(returns), "a", "b")
+
+
+@pytest.mark.parametrize(("name", "module"), [("rouge", "rouge_score.rouge_scorer"), ("bleu", "sacrebleu.metrics.bleu")])
+def test_a_missing_extra_is_named_before_anything_is_scored(name: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError, match=rf"scorer {name} needs .*pip install 'llmevo\[metrics\]'"):
+        scorer_named(name)
+
+
+def test_nothing_heavy_is_imported_with_the_modules() -> None:
+    code = (
+        "import sys, llmevo.text, llmevo.fitness, llmevo.library;"
+        "print([name for name in ('torch', 'transformers', 'datasets', 'pyarrow', 'rouge_score', 'sacrebleu') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert found.stdout.strip() == "[]"
