@@ -177,15 +177,18 @@ class Booked:
         return self._priced(Usage(1, *tokens_at_most(request)))
 
     async def __call__(self, request: Request) -> Reply:
-        key = question_key(self.key, request)
-        answers = self._ledger.answers
         if self._gate is None:
-            number, outcome, note, reply = await self._attempt(key, request)
-        else:
-            async with self._gate.ahead:
-                number, outcome, note, reply = await self._attempt(key, request)
+            return await self._whole(request)
+        async with self._gate.ahead:
+            return await self._whole(request)
+
+    async def _whole(self, request: Request) -> Reply:
+        """One attempt and, if it brought a reply, the record of it."""
+        key = question_key(self.key, request)
+        number, outcome, note, reply = await self._attempt(key, request)
         answer = Answer(reply.text, reply.finish, reply.usage)
-        await self._ledger.durable(answers.settle(number, key, self.key, outcome, reply.usage, note=note, answer=answer))
+        written = self._ledger.answers.settle(number, key, self.key, outcome, reply.usage, note=note, answer=answer)
+        await self._ledger.durable(written)
         return reply
 
     async def _attempt(self, key: str, request: Request) -> tuple[int | None, Outcome, str, Reply]:

@@ -26,8 +26,8 @@ class Gate:
       `probe` is called. Its first answer closes the circuit. After `patience` seconds of silence all who wait get
       `Unreachable`, and the next request begins anew.
 
-    `ahead` admits half as many again as may be inside, so that what must be written before a request is sent is written while
-    it waits for its place.
+    `ahead` admits half as many again as may be inside: they write what must be durable before a request is sent, or after its
+    answer came, without holding a place. So at most 1.5 x `most` calls are begun and not yet recorded when a process dies.
 
     Belongs to one event loop at a time.
     """

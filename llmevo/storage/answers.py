@@ -36,13 +36,13 @@ class Answers:
         self._shared = shared
         self._known: dict[str, Answer] = {}
         self._once: dict[str, list[Answer]] = defaultdict(list)
-        for key, _, text, finish, *usage in database.rows("answers"):
-            question, _, cut = key.partition("#")
-            answer = Answer(text, finish, Usage(*usage))
+        rows = [(*row[0].partition("#")[::2], row) for row in database.rows("answers")]
+        for question, cut, row in sorted(rows, key=lambda each: int(each[1] or 0)):
+            answer = Answer(row[2], row[3], Usage(*row[4:]))
             if cut:
                 self._once[question].append(answer)
             else:
-                self._known[key] = answer
+                self._known[question] = answer
         intents = database.rows("intents")
         settled = {row[0]: row for row in database.rows("settled")}
         self._next = 1 + max((row[0] for row in intents), default=0)
@@ -64,10 +64,9 @@ class Answers:
         An answer that was truncated or refused is no answer to keep: it is given once to each sitting that repeats the call
         that paid for it, and then the question is asked again.
         """
-        found = self._known.get(key)
-        if found is None and self._once and (cut := self._once.get(key)):
+        if self._once and (cut := self._once.get(key)):
             return cut.pop(0)
-        return found
+        return self._known.get(key)
 
     def lookup_shared(self, key: str) -> Future[Answer | None] | None:
         """The answer of the shared file, if there is such a file."""
