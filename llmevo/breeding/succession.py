@@ -156,6 +156,13 @@ def keep_all(
     return contenders(population, births)
 
 
+def unchanged(
+    population: Sequence[Individual[G]], births: Sequence[Individual[G]], rng: np.random.Generator
+) -> list[Individual[G]]:
+    """Nobody new lives on: children are scored, and remembered when they are the best, but have no children (random search)."""
+    return list(population)
+
+
 def seated(population: Iterable[Individual[G]]) -> list[Individual[G]]:
     """The population with every seat held once: who comes first keeps a seat, the others move to the lowest free ones."""
     members = list(population)
@@ -179,5 +186,5 @@ def _positive(size: int) -> int:
 
 __all__ = [
     "Comma", "Compete", "Lottery", "Niches", "always_replace", "compete", "contenders", "keep_all", "one_to_one",
-    "per_case", "per_cell", "ranked", "seated", "standings", "truncation",
+    "per_case", "per_cell", "ranked", "seated", "standings", "truncation", "unchanged",
 ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""What lasts: the database of a run, its journal, answers, blobs and budget."""

@@ -1,0 +1,116 @@
+"""From a configuration and its data to a search that can run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from llmevo.config.schema import RunConfig
+from llmevo.config.task import Task
+from llmevo.core import ConfigError, Genome, Seed, Variation, content_key
+from llmevo.engine import Stop, stop
+from llmevo.fitness import Case, Evaluator
+from llmevo.llm import ModelSpec, Price
+from llmevo.llm.build import Connections, Model
+from llmevo.recipes import Plan, recipe
+from llmevo.recipes.text import TextKit
+from llmevo.storage.budget import Budget
+from llmevo.text import Encoded, Prompted, TextGenome, sentence_encoder
+
+KINDS: Mapping[str, type[Genome]] = {TextGenome.kind: TextGenome}
+"""The genomes that run files may hold, by kind."""
+
+EDITS = "edits"
+"""The name that stands for blind edits in the place of an operator model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Everything that `evolve` needs, and what the report wants to know."""
+
+    plan: Plan[TextGenome]
+    evaluate: Evaluator[TextGenome]
+    held_out: Evaluator[TextGenome] | None
+    """The same evaluation on the test cases."""
+    stops: tuple[Stop, ...]
+    founders: Sequence[Variation[TextGenome]]
+    models: Mapping[str, Model]
+    """By role: task, operator."""
+    fingerprint: Mapping[str, str]
+    """Keys of what decides the run besides the configuration: data, scorer, models."""
+
+
+def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
+    """The search of a configuration. Opens no connection; raises `ConfigError` for a missing key, model, operator or setting."""
+    models: dict[str, Model] = {}
+    if task.encoder is None:
+        models["task"] = connections.connect(_spec(config.models.task or config.models.operator, "task"))
+    operator = config.models.operator or config.models.task
+    if operator is None or operator.model != EDITS:
+        models["operator"] = connections.connect(_spec(operator, "operator"))
+    seed = Seed.of(config.seed)
+    kit = TextKit(
+        task.seeds,
+        models.get("operator"),
+        seed=seed,
+        cases=task.dev,
+        description=task.description,
+        vocabulary=task.vocabulary,
+        near=task.near,
+    )
+    plan: Plan[TextGenome] = recipe(config.recipe, task.near)(kit, **config.settings)
+
+    def evaluator(cases: tuple[Case, ...]) -> Evaluator[TextGenome]:
+        if task.encoder is not None:
+            return Evaluator(Encoded(_encoder(task.encoder), key=task.encoder), cases, task.scorer)
+        return Evaluator(Prompted(models["task"], task.template, max_tokens=task.max_tokens), cases, task.scorer)
+
+    evaluate = evaluator(task.dev)
+    return Search(
+        plan,
+        evaluate,
+        evaluator(task.test) if task.test else None,
+        tuple(_stops(config, plan)),
+        kit.founders,
+        models,
+        {
+            "evaluation": evaluate.key,
+            "test cases": content_key([case.id for case in task.test]),
+            "seeds": content_key([dict(one) if isinstance(one, Mapping) else one for one in task.seeds]),
+            "operator model": models["operator"].key if "operator" in models else EDITS,
+        },
+    )
+
+
+def budget_of(config: RunConfig) -> Budget:
+    """The budget of a configuration, with nothing spent."""
+    return Budget(**config.budget.model_dump())
+
+
+def _stops(config: RunConfig, plan: Plan[Any]) -> list[Stop]:
+    stops = [stop.matings(plan.matings), stop.barren(config.stop.barren)]
+    if config.stop.target is not None:
+        stops.append(stop.target(config.stop.target))
+    if config.stop.stagnation is not None:
+        stops.append(stop.stagnation(config.stop.stagnation))
+    if config.stop.evaluations is not None:
+        stops.append(stop.evaluations(config.stop.evaluations))
+    return stops
+
+
+def _spec(model: Any, role: str) -> ModelSpec:
+    if model is None or model.model == EDITS:
+        raise ConfigError(
+            f"which model is the {role} model? Add e.g. `models: {{{role}: embedded}}`, or a name with its `base_url`; "
+            f"docs/models.md shows every kind"
+        )
+    values = model.model_dump()
+    price = values.pop("price")
+    return ModelSpec(**values, price=None if price is None else Price(**price))
+
+
+@cache
+def _encoder(name: str) -> Any:
+    return sentence_encoder(name)

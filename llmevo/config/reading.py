@@ -1,0 +1,175 @@
+"""From a YAML file to checked settings: errors name the key, the line, the nearest known name and what was expected."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
+
+from llmevo.config.schema import RunConfig
+from llmevo.core import ConfigError
+from llmevo.core.resolve import nearest
+from llmevo.recipes import parameters, recipe
+
+MAX_BYTES = 1_000_000
+MAX_ALIASES = 50
+TOP = tuple(name for name in RunConfig.model_fields if name != "settings")
+
+Lines = dict[tuple[str | int, ...], int]
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """The checked configuration of a run file; `overrides` are `key.path=value` from the command line, values in YAML."""
+    if not path.is_file():
+        beside = [other.name for other in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        raise ConfigError(f"{path}: there is no such run file{nearest(path.name, beside)}")
+    if path.stat().st_size > MAX_BYTES:
+        raise ConfigError(f"{path}: a run file has at most {MAX_BYTES:,} bytes; put data into files of their own")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    values, lines = load_yaml(text, str(path))
+    for override in overrides:
+        _override(values, override)
+    return check_config(values, where=str(path), lines=lines, near=path.parent)
+
+
+def load_yaml(text: str, where: str) -> tuple[dict[str, Any], Lines]:
+    """The mapping of a YAML text and the line of every key. Safe types only, few aliases, no key twice."""
+    try:
+        if sum(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)) > MAX_ALIASES:
+            raise ConfigError(f"{where}: more than {MAX_ALIASES} aliases; write the values out")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: a run file is a mapping of keys to values, e.g. `recipe: evoprompt-ga`")
+    lines: Lines = {}
+    _note_lines(node, (), lines, where)
+    return values, lines
+
+
+def check_config(
+    values: Mapping[str, Any], *, where: str = "the configuration", lines: Lines | None = None, near: Path | None = None
+) -> RunConfig:
+    """The typed configuration of plain values. Raises `ConfigError` that lists every mistake."""
+    lines = lines or {}
+    if not isinstance(values.get("recipe"), str):
+        raise ConfigError(f"{where}: which recipe? Add e.g. `recipe: evoprompt-ga` (`llmevo recipes` lists them)")
+    found = recipe(values["recipe"], near)
+    known = parameters(found)
+    settings = {key: value for key, value in values.items() if key in known}
+    rest = {key: value for key, value in values.items() if key not in known}
+    schema = create_model(
+        "Settings",
+        __config__=ConfigDict(extra="forbid", strict=True),
+        **{name: (one.annotation, ... if one.default is inspect.Parameter.empty else one.default) for name, one in known.items()},
+    )  # type: ignore[call-overload]
+    mistakes: list[str] = []
+    checked: Any = None
+    try:
+        checked = schema.model_validate(settings)
+    except ValidationError as error:
+        mistakes += _mistakes(error, lines, (), list(known))
+    for name in ("population", "steps", "batch", "slots"):
+        value = settings.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+            mistakes.append(_at(lines, (name,)) + f"{name}: {value} is out of range; give at least 1")
+    try:
+        config = RunConfig.model_validate({**rest, "settings": {}})
+    except ValidationError as error:
+        mistakes += _mistakes(error, lines, (*TOP, *known), (*TOP, *known))
+    if mistakes:
+        raise ConfigError("\n".join(f"{where}{mistake}" for mistake in mistakes))
+    return config.model_copy(update={"settings": checked.model_dump()})
+
+
+def resolved(config: RunConfig) -> dict[str, Any]:
+    """The configuration as plain values with all defaults, as it is written into the run folder."""
+    values = config.model_dump(mode="json", exclude={"settings"})
+    return {**values, **TypeAdapter(dict[str, Any]).dump_python(config.settings, mode="json")}
+
+
+def _mistakes(error: ValidationError, lines: Lines, top: Sequence[str], known: Sequence[str]) -> list[str]:
+    found = []
+    for one in error.errors():
+        place = tuple(part for part in one["loc"] if not _is_branch(part))
+        name = ".".join(map(str, place))
+        if one["type"] == "extra_forbidden":
+            siblings = known if len(place) == 1 else _siblings(place[:-1])
+            what = f"{name}: unknown key{nearest(str(place[-1]), siblings)}"
+        elif one["type"] == "missing":
+            what = f"{name}: this key is missing"
+        elif one["type"] == "value_error":
+            what = f"{name}: {one['msg'].removeprefix('Value error, ')}"
+        else:
+            what = f"{name}: {one['msg'][0].lower() + one['msg'][1:]}, not {one['input']!r}"
+        line = _at(lines, place) + what
+        if line not in found:
+            found.append(line)
+    return found
+
+
+def _is_branch(part: str | int) -> bool:
+    """Pydantic names the members of a union in the path of an error; users do not know those names."""
+    return isinstance(part, str) and ("[" in part or part in ("int", "float", "str", "CasesConfig"))
+
+
+def _siblings(place: tuple[Any, ...]) -> list[str]:
+    model: Any = RunConfig
+    for part in place:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        if field is None:
+            return []
+        options = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        model = next((one for one in options if hasattr(one, "model_fields")), None)
+    return list(model.model_fields) if model else []
+
+
+def _at(lines: Lines, place: tuple[Any, ...]) -> str:
+    while place and place not in lines:
+        place = place[:-1]
+    return f", line {lines[place]}: " if place else ": "
+
+
+def _note_lines(node: Any, place: tuple[str | int, ...], lines: Lines, where: str) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = str(key.value)
+            if name in seen and name != "<<":
+                raise ConfigError(f"{where}, line {key.start_mark.line + 1}: {name!r} stands here twice")
+            seen.add(name)
+            lines[(*place, name)] = key.start_mark.line + 1
+            _note_lines(value, (*place, name), lines, where)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            _note_lines(value, (*place, i), lines, where)
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set {override}: write key=value or section.key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML") from error
+    target = values
+    *parents, last = path.split(".")
+    for part in parents:
+        inner = target.setdefault(part, {})
+        if isinstance(inner, str) and parents[0] == "models":
+            inner = target[part] = {"model": inner}
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {override}: {part!r} holds {inner!r}, which has no keys of its own")
+        target = inner
+    target[last] = value

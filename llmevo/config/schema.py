@@ -1,0 +1,155 @@
+"""The keys of a run file, typed. Unknown keys, wrong types and values out of range are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A part of a run file: no unknown keys, no silent conversions (`yes` is no boolean, `1e-3` in quotes no number)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class PriceConfig(Section):
+    """US dollars per million tokens."""
+
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+
+
+class ModelConfig(Section):
+    """A language model: `embedded`, a name at an OpenAI-compatible `base_url`, `openai/NAME` or `litellm/PROVIDER/NAME`."""
+
+    model: str
+    base_url: str | None = None
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key; never the key itself."""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_tokens: Count | None = None
+    price: PriceConfig | None = None
+    timeout: Amount = 120.0
+    attempts: Count = 6
+    max_wait: Amount = 600.0
+    in_flight: Count | None = None
+    seed: bool = False
+    extra: dict[str, Any] = {}
+
+
+class Models(Section):
+    """Who does the task and who writes the children. `operator: edits` needs no model: blind edits of words."""
+
+    task: ModelConfig | None = None
+    operator: ModelConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """A model may be given by its name alone."""
+        if isinstance(value, Mapping):
+            return {key: {"model": one} if isinstance(one, str) else one for key, one in value.items()}
+        return value
+
+
+class CasesConfig(Section):
+    """Where examples come from: a file (`path`), or a data set of the hub (`dataset`, `split`)."""
+
+    path: str | None = None
+    dataset: str | None = None
+    name: str | None = None
+    """The configuration of the hub's data set."""
+    split: str = "train"
+    columns: dict[Literal["input", "target", "id"], str] | None = None
+    labels: list[str] | dict[str, str] | None = None
+    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
+    limit: Count | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> CasesConfig:
+        if (self.path is None) == (self.dataset is None):
+            raise ValueError("give either path (a file) or dataset (a name on the hub)")
+        return self
+
+
+Share = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
+
+
+class TaskConfig(Section):
+    """What the prompts are for: examples, how answers are scored, where the search begins."""
+
+    cases: CasesConfig
+    dev: Share = 0.5
+    """Examples that select: a count, or a share."""
+    test: Share | CasesConfig | None = None
+    """Examples that are scored once at the end: a count, a share, a file of their own, or what `dev` leaves (default)."""
+    scorer: str = "exact"
+    prompt: str | None = None
+    """A prompt folder: how a prompt wraps an input, and seeds."""
+    seeds: list[str | dict[str, str]] | str | None = None
+    """Prompts to begin with: a list, or a file with one a line. By default those of the prompt folder."""
+    description: str | None = None
+    """The task in words, for operators that write prompts from a description and examples."""
+    phenotype: Literal["prompted", "encoded"] = "prompted"
+    """`prompted`: the model answers each input. `encoded`: the nearest class description wins, by a sentence encoder."""
+    encoder: str | None = None
+    """Folder or hub name of the sentence encoder."""
+    vocabulary: list[str] | None = None
+    """Words that blind edits may insert; by default those of the seeds."""
+    max_tokens: Count | None = None
+
+    @model_validator(mode="after")
+    def _encoder(self) -> TaskConfig:
+        if (self.phenotype == "encoded") != (self.encoder is not None):
+            raise ValueError("`phenotype: encoded` and `encoder: ...` go together")
+        return self
+
+
+class BudgetConfig(Section):
+    """What a run may spend in all its sittings. `usd` needs prices."""
+
+    calls: Count | None = None
+    tokens: Count | None = None
+    tokens_in: Count | None = None
+    tokens_out: Count | None = None
+    usd: Annotated[float, Field(ge=0)] | None = None
+    evaluations: Count | None = None
+    seconds: Amount | None = None
+
+
+class StopConfig(Section):
+    """When to stop before the steps are done."""
+
+    target: float | None = None
+    stagnation: Count | None = None
+    """Births in a row that did not change the best."""
+    evaluations: Count | None = None
+    barren: Count = 30
+    """Births in a row of which none lived."""
+
+
+class RunConfig(Section):
+    """A run file. The settings of the recipe stand beside these keys and are checked against the recipe's signature."""
+
+    recipe: str
+    seed: int = 0
+    models: Models = Models()
+    task: TaskConfig
+    budget: BudgetConfig = BudgetConfig()
+    stop: StopConfig = StopConfig()
+    in_flight: Count = 16
+    """Requests at the same time, per endpoint."""
+    cache: str | None = None
+    """A file of answers that is shared between runs."""
+    settings: dict[str, Any] = {}
+    """The recipe's own settings, as checked; written beside the other keys."""
+
+
+FREE_ON_RESUME = ("budget", "in_flight", "cache", "stop", "steps")
+"""Keys that may change when a run is continued; all others are frozen."""

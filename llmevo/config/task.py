@@ -1,0 +1,107 @@
+"""The data of a run: examples in two splits, founding prompts, the template around them. Loaded before anything is paid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llmevo.config.schema import CasesConfig, TaskConfig
+from llmevo.core import ConfigError
+from llmevo.fitness import Case, Scorer, Splits, apart, checked, label_names, load_file, load_hub, scorer_named, split
+from llmevo.library import TaskTemplate, load_prompts, load_seeds
+from llmevo.recipes.text import common_words
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What prompts are evolved for, in memory."""
+
+    dev: tuple[Case, ...]
+    """Selects."""
+    test: tuple[Case, ...]
+    """Scored once, at the end; a search never sees it."""
+    scorer: Scorer
+    template: TaskTemplate = field(default_factory=TaskTemplate)
+    seeds: tuple[str | Mapping[str, str], ...] = ()
+    description: str | None = None
+    encoder: str | None = None
+    """The sentence encoder, when class descriptions evolve."""
+    vocabulary: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    near: Path | None = None
+    """The folder of the run file: the user's modules, operators and prompts are looked for there."""
+
+
+def load_task(config: TaskConfig, *, seed: int, near: Path | None) -> Task:
+    """The task of a configuration. Raises `ConfigError` that says what is missing or wrong, and where."""
+    splits = _splits(config, seed, near)
+    folder = load_prompts(config.prompt, near) if config.prompt else None
+    if isinstance(config.seeds, str):
+        seeds: Sequence[str | Mapping[str, str]] = load_seeds(_beside(config.seeds, near))
+    else:
+        seeds = config.seeds if config.seeds is not None else folder.seeds if folder else ()
+    if config.encoder is not None:
+        seeds = _descriptions(seeds, splits.labels)
+    words = config.vocabulary if config.vocabulary is not None else common_words([case.input for case in splits.dev])
+    return Task(
+        splits.dev,
+        splits.test,
+        scorer_named(config.scorer, splits.labels, near),
+        folder.task if folder else TaskTemplate(),
+        tuple(seeds),
+        config.description,
+        config.encoder,
+        tuple(words),
+        config.max_tokens,
+        near,
+    )
+
+
+def _splits(config: TaskConfig, seed: int, near: Path | None) -> Splits:
+    where = config.cases.path or config.cases.dataset or "the cases"
+    cases = load_cases(config.cases, near)
+    labels = label_names(config.cases.labels) if config.cases.labels else ()
+    if not isinstance(config.test, CasesConfig):
+        return split(cases, dev=config.dev, test=config.test, seed=seed, labels=labels, where=where)
+    # A test file of its own: `dev` then says how many of the other examples are used, by default all.
+    chosen = checked(cases, where)
+    if "dev" in config.model_fields_set:
+        chosen = split(cases, dev=config.dev, seed=seed, where=where).dev
+    held_out = checked(load_cases(config.test, near), config.test.path or config.test.dataset or "test")
+    apart(chosen, held_out, where)
+    return Splits(chosen, held_out, labels)
+
+
+def load_cases(config: CasesConfig, near: Path | None) -> list[Case]:
+    """The examples of a file beside the run file, or of a data set of the hub."""
+    columns = {str(role): column for role, column in config.columns.items()} if config.columns else None
+    if config.path is None:
+        assert config.dataset is not None
+        return load_hub(
+            config.dataset,
+            split=config.split,
+            config=config.name,
+            columns=columns,
+            labels=config.labels,
+            limit=config.limit,
+        )
+    cases = load_file(_beside(config.path, near), columns=columns, labels=config.labels, format=config.format)
+    return cases[: config.limit]
+
+
+def _beside(path: str, near: Path | None) -> Path:
+    """A path as written, or else beside the run file."""
+    place = Path(path).expanduser()
+    return place if place.is_absolute() or near is None or not (near / place).exists() else near / place
+
+
+def _descriptions(seeds: Sequence[str | Mapping[str, str]], labels: Sequence[str]) -> list[Mapping[str, str]]:
+    """Class descriptions to begin with: those given, or the bare label names."""
+    if not labels:
+        raise ConfigError("class descriptions need the label names: give `task: {cases: {labels: [...]}}` in the order of their ids")
+    for one in seeds:
+        if isinstance(one, str) or set(one) != set(labels):
+            raise ConfigError(f"with an encoder every seed maps each of the labels {', '.join(labels)} to a description, not {one!r}")
+    named = [{label: one[label] for label in labels} for one in seeds if not isinstance(one, str)]
+    return [*named] or [{label: label for label in labels}]

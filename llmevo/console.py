@@ -1,0 +1,254 @@
+"""What the commands print: live progress, tables, and the JSON records of the same. Text of models is made inert first."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.live import Live as RichLive
+from rich.table import Table
+from rich.text import Text
+
+from llmevo.core import Individual, Usage, living
+
+if TYPE_CHECKING:
+    from llmevo.config import RunConfig, Search, Task
+    from llmevo.config.estimate import Estimate
+    from llmevo.engine import Told
+    from llmevo.library import Template
+    from llmevo.recipes import Entry
+    from llmevo.report.summary import Summary
+    from llmevo.runs import Result
+
+ROWS = 12
+"""Steps that stay visible while a run goes on."""
+
+
+def inert(text: str) -> str:
+    """A text that a terminal shows and does not obey: control and bidirectional characters as escapes."""
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )
+
+
+class Live:
+    """Progress on stderr: a table that grows on a terminal, a line per step elsewhere, nothing if `quiet`."""
+
+    def __init__(self, config: RunConfig, *, quiet: bool = False) -> None:
+        self._steps = config.settings.get("steps")
+        self._quiet = quiet
+        self._console = Console(stderr=True)
+        self._rows: list[tuple[str, ...]] = []
+        self._began = time.monotonic()
+        self._fresh = 0
+        """Births of this sitting, which tell how fast it goes."""
+        self._live = RichLive(console=self._console, auto_refresh=False) if self._console.is_terminal and not quiet else None
+
+    def __enter__(self) -> Live:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live:
+            self._live.stop()
+
+    def told(self, told: Told[Any]) -> None:
+        """One more cohort."""
+        if self._quiet:
+            return
+        now = told.progress
+        self._fresh += 0 if told.replayed else len(told.births)
+        scores = [one.fitness.value for one in living(told.births)]
+        row = (
+            str(told.cohort.j + 1) + ("" if not told.replayed else " (record)"),
+            _number(now.best.fitness.value if now.best else None),
+            _number(statistics.median(scores) if scores else None),
+            str(now.evaluations),
+            f"{now.usage.calls:,}",
+            f"{now.usage.tokens_in + now.usage.tokens_out:,}",
+            f"${now.usage.price:.4f}" if now.usage.price else "-",
+            f"{time.monotonic() - self._began:.0f} s",
+        )
+        self._rows.append(row)
+        if self._live:
+            self._live.update(self._table(now.best), refresh=True)
+        else:
+            names = ("step", "best", "median", "evaluated", "calls", "tokens", "cost", "time")
+            self._console.print("  ".join(f"{name} {value}" for name, value in zip(names, row, strict=True)), highlight=False, soft_wrap=True)
+
+    def _table(self, best: Individual[Any] | None) -> Table:
+        caption = Text(f"best: {best.genome.preview()}") if best else None
+        table = Table("step", "best", "median", "evaluated", "calls", "tokens", "cost", "time", caption=caption, caption_justify="left")
+        for row in self._rows[-ROWS:]:
+            table.add_row(*row)
+        return table
+
+
+def show_result(result: Result, file: Path) -> None:
+    """How a run ended, what won, and what to do next."""
+    out = Console(highlight=False)
+    now = result.outcome.progress
+    out.print(Text(f"\n{result.outcome.reason}"))
+    if result.best is None:
+        out.print("Nobody lived, so there is no winner.")
+        return
+    out.print("\nThe winner:\n", style="bold")
+    out.print(Text(inert(_shown(result.best))), soft_wrap=True)
+    scores = f"\n{'dev score':>12}  {result.best.fitness.value:.3f} (n = {len(result.best.fitness.cases) or 1}; the search has seen these)"
+    if result.held_out is not None:
+        scores += f"\n{'test score':>12}  {result.held_out} (never seen by the search)"
+    out.print(Text(scores))
+    lost = f", {now.stillborn} stillborn" if now.stillborn else ""
+    out.print(f"{'search':>12}  {now.births} births{lost}, {now.evaluations} evaluations")
+    out.print(f"{'paid':>12}  {_cost(result.spent)}; {result.hits:,} answers came from the record")
+    if result.folder is not None:
+        out.print(Text(f"{'run folder':>12}  {result.folder}"))
+        out.print(Text(f"\nIn full: llmevo show {result.folder}     The text alone: llmevo best {result.folder}"))
+
+
+def show_plan(config: RunConfig, task: Task, search: Search, rows: Sequence[Estimate]) -> None:
+    """The plan of a run: size, calls, tokens, money."""
+    out = Console(highlight=False)
+    out.print(Text(f"{config.recipe}: up to {search.plan.matings} births, {len(task.dev)} dev and {len(task.test)} test cases\n"))
+    table = Table("role", "model", "", "calls", "tokens in", "tokens out", "US dollars")
+    for row in rows:
+        for name, usage in (("expected", row.expected), ("worst case", row.worst)):
+            money = f"{usage.price:.4f}" if row.priced else "price unknown"
+            first = name == "expected"
+            table.add_row(
+                row.role if first else "",
+                Text(row.model) if first else "",
+                name,
+                f"{usage.calls:,}",
+                f"{usage.tokens_in:,}",
+                f"{usage.tokens_out:,}",
+                money,
+            )
+    if rows:
+        out.print(table)
+    else:
+        out.print("No model is asked: this run is free.")
+    limits = {name: value for name, value in config.budget.model_dump().items() if value is not None}
+    out.print(Text("budget: " + (", ".join(f"{name} {value:g}" for name, value in limits.items()) if limits else "none set")))
+
+
+def show_summary(summary: Summary) -> None:
+    """A run folder in numbers."""
+    out = Console(highlight=False)
+    out.print(Text(f"{summary.folder}: {summary.frozen.get('recipe', '?')}, seed {summary.frozen.get('seed', '?')}\n"))
+    table = Table("step", "births", "living", "best", "median", "best so far")
+    for step in summary.steps:
+        table.add_row(
+            str(step.j + 1), str(step.births), str(step.living), _number(step.best), _number(step.median), _number(step.best_so_far)
+        )
+    out.print(table)
+    if summary.best is not None:
+        out.print(Text(f"best so far: {inert(_shown(summary.best))}"), soft_wrap=True)
+        out.print(f"{'dev score':>12}  {summary.best.fitness.value:.3f} (n = {len(summary.best.fitness.cases) or 1})")
+    if summary.held_out is not None:
+        note = f"; {summary.tests} winners were scored on these cases, so the last score is too good" if summary.tests > 1 else ""
+        out.print(Text(f"{'test score':>12}  {summary.held_out}{note}"))
+    out.print(f"{'search':>12}  {summary.births} births, {summary.evaluations} evaluations")
+    out.print(f"{'paid':>12}  {_cost(summary.spent)}" + (f"; {summary.unknown} calls of unknown outcome" if summary.unknown else ""))
+    for name, (lost, births) in summary.stillborn.items():
+        if lost:
+            out.print(Text(f"{'stillborn':>12}  {lost} of {births} by {name}"))
+
+
+def show_recipes(entries: Sequence[Entry]) -> None:
+    """The recipes, a row each."""
+    out = Console(highlight=False)
+    table = Table("recipe", "what it is", "settings")
+    for one in entries:
+        table.add_row(one.name, Text(one.summary), Text(", ".join(f"{name}={value}" for name, value in one.settings.items())))
+    out.print(table)
+
+
+def show_operators(templates: Sequence[Template]) -> None:
+    """The operators, a row each."""
+    out = Console(highlight=False)
+    table = Table("operator", "parents", "slots", "from", "source")
+    for one in templates:
+        parents = ", ".join(one.parents) + ("*" if one.many else "")
+        table.add_row(one.name, parents, ", ".join(one.slots), one.origin, Text(one.source))
+    out.print(table)
+
+
+def result_record(result: Result) -> dict[str, Any]:
+    """A result as JSON."""
+    now = result.outcome.progress
+    return {
+        "reason": result.outcome.reason,
+        "paused": result.pause is not None,
+        "best": _individual_record(result.best),
+        "held_out": dataclasses.asdict(result.held_out) if result.held_out else None,
+        "births": now.births,
+        "stillborn": now.stillborn,
+        "failed": now.failed,
+        "evaluations": now.evaluations,
+        "spent": dataclasses.asdict(result.spent),
+        "answers_from_record": result.hits,
+        "history": result.outcome.history,
+        "run": str(result.folder) if result.folder else None,
+    }
+
+
+def summary_record(summary: Summary) -> dict[str, Any]:
+    """A summary as JSON."""
+    record = {field.name: getattr(summary, field.name) for field in dataclasses.fields(summary)}
+    record["steps"] = [dataclasses.asdict(step) for step in summary.steps]
+    record["held_out"] = dataclasses.asdict(summary.held_out) if summary.held_out else None
+    record["spent"] = dataclasses.asdict(summary.spent)
+    return {**record, "folder": str(summary.folder), "best": _individual_record(summary.best)}
+
+
+def best_record(summary: Summary) -> dict[str, Any]:
+    """The best one of a summary as JSON."""
+    return {"best": _individual_record(summary.best), "held_out": dataclasses.asdict(summary.held_out) if summary.held_out else None}
+
+
+def operator_record(template: Template) -> dict[str, Any]:
+    """An operator as JSON."""
+    record = {field.name: getattr(template, field.name) for field in dataclasses.fields(template)}
+    return {**record, "path": str(template.path)}
+
+
+def _individual_record(one: Individual[Any] | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    fitness = one.fitness
+    return {
+        "id": one.id,
+        "genome": one.genome.key,
+        "parts": dict(getattr(one.genome, "parts", {})),
+        "value": fitness.value,
+        "violation": fitness.violation,
+        "cases": len(fitness.cases),
+        "parents": list(one.parents),
+        "variation": one.variation,
+        "step": one.step,
+    }
+
+
+def _shown(one: Individual[Any]) -> str:
+    parts = getattr(one.genome, "parts", {})
+    if len(parts) == 1:
+        return str(next(iter(parts.values())))
+    return "\n".join(f"{name}: {text}" for name, text in parts.items()) or str(one.genome.preview())
+
+
+def _cost(usage: Usage) -> str:
+    money = f", ${usage.price:.4f}" if usage.price else ""
+    return f"{usage.calls:,} calls, {usage.tokens_in:,} tokens in, {usage.tokens_out:,} out{money}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+

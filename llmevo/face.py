@@ -1,0 +1,116 @@
+"""The Python face: every verb plain and async, over one implementation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llmevo import runs
+from llmevo.config import Task, check_config
+from llmevo.core import ConfigError
+from llmevo.engine import Told
+from llmevo.fitness import Case, FunctionScorer, Scorer, checked, from_rows, scorer_named, split
+from llmevo.fitness.cases import Splits, apart
+from llmevo.library import TaskTemplate, load_prompts
+from llmevo.recipes.text import common_words
+from llmevo.runs import Result
+from llmevo.text import TextGenome
+
+Examples = Sequence[Case] | Sequence[Mapping[str, Any]] | Sequence[tuple[str, str]]
+Model = str | Mapping[str, Any]
+
+
+async def aoptimize_prompt(
+    cases: Examples,
+    *,
+    prompts: Sequence[str] = (),
+    model: Model = "embedded",
+    operator: Model | None = None,
+    scorer: str | Scorer | Callable[..., Any] = "exact",
+    test: Examples | float | int | None = None,
+    dev: float | int = 0.5,
+    task: str | TaskTemplate | None = None,
+    description: str | None = None,
+    recipe: str = "evoprompt-ga",
+    seed: int = 0,
+    run: str | Path | None = None,
+    budget: Mapping[str, float] | None = None,
+    deadline: float | None = None,
+    on_cohort: Callable[[Told[TextGenome]], None] | None = None,
+    **settings: Any,
+) -> Result:
+    """Evolves a prompt for examples and a scorer; the winner is scored once on examples that the search never saw.
+
+    `cases` are `Case`s, rows (mappings) or (input, target) pairs; they are split into `dev` and `test` unless `test` is given.
+    `prompts` are the ones to begin with; without them the operator model writes some from the `description` and examples. `model`
+    answers, `operator` writes children (by default the same); each is a name or a mapping with the keys of a run file's model.
+    `task` is how a prompt wraps an input: a template, or the name of a prompt folder. `settings` are those of the recipe, e.g.
+    `population=10, steps=10`. With `run` the run is a folder that can be continued; without it nothing is left behind. `deadline`
+    is in seconds, `budget` has the keys of a run file's budget; when either is spent, `Result.pause` is set and the best so far is
+    there. Raises `ConfigError` for anything that cannot work, before anything is paid.
+    """
+    limits = dict(budget or {})
+    if deadline is not None:
+        limits["seconds"] = min(deadline, limits.get("seconds", deadline))
+    models = {"task": model, "operator": model if operator is None else operator}
+    values = {
+        "recipe": recipe,
+        "seed": seed,
+        "models": models,
+        "task": {"cases": {"path": "(python)"}, "scorer": scorer if isinstance(scorer, str) else "(python)"},
+        "budget": limits,
+        **settings,
+    }
+    config = check_config(values, where="optimize_prompt")
+    splits = _splits(cases, test, dev, seed)
+    folder = load_prompts(task) if isinstance(task, str) else None
+    prepared = Task(
+        splits.dev,
+        splits.test,
+        _scorer(scorer),
+        folder.task if folder else task if isinstance(task, TaskTemplate) else TaskTemplate(),
+        tuple(prompts) or (folder.seeds if folder else ()),
+        description,
+        vocabulary=common_words([case.input for case in splits.dev]),
+    )
+    return await runs.run(config, prepared, folder=None if run is None else Path(run), on_cohort=on_cohort)
+
+
+def optimize_prompt(cases: Examples, **options: Any) -> Result:
+    """`aoptimize_prompt` for programs without an event loop: same options, same result."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(aoptimize_prompt(cases, **options))
+    raise ConfigError("optimize_prompt was called inside a running event loop (a notebook?): write `await aoptimize_prompt(...)`")
+
+
+def _splits(cases: Examples, test: Examples | float | int | None, dev: float | int, seed: int) -> Splits:
+    everything = _cases(cases, "cases")
+    if test is None or isinstance(test, int | float):
+        return split(everything, dev=dev, test=test, seed=seed)
+    held_out = checked(_cases(test, "test"), "test")
+    chosen = checked(everything)
+    apart(chosen, held_out)
+    return Splits(chosen, held_out)
+
+
+def _cases(examples: Iterable[Any], where: str) -> list[Case]:
+    rows = list(examples)
+    if all(isinstance(row, Case) for row in rows):
+        return rows
+    pairs = [{"input": row[0], "target": row[1]} if isinstance(row, tuple) and len(row) == 2 else row for row in rows]
+    for row in pairs:
+        if not isinstance(row, Mapping):
+            raise ConfigError(f"{where}: give Case objects, mappings or (input, target) pairs, not {type(row).__name__}")
+    return from_rows(pairs, where=where)
+
+
+def _scorer(scorer: str | Scorer | Callable[..., Any]) -> Scorer:
+    if isinstance(scorer, str):
+        return scorer_named(scorer)
+    if hasattr(scorer, "minimum") and hasattr(scorer, "key"):
+        return scorer
+    return FunctionScorer(scorer)

@@ -1,0 +1,108 @@
+"""The kit of the text wing: founding texts, operators from the library, or blind edits in their place."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmevo.breeding import Chain
+from llmevo.core import ConfigError, Context, Individual, Seed, Variation
+from llmevo.core.variation import VariationBase
+from llmevo.fitness import Case
+from llmevo.library import Template, load_operator
+from llmevo.llm.contract import LLM
+from llmevo.text import ANY, Draw, Instruct, PartCrossover, Splice, TextGenome, WordEdits, given, on
+from llmevo.text.recombine import Recombine
+
+EXAMPLES = 3
+"""How many examples an operator that writes from examples is shown."""
+
+
+@dataclass(frozen=True)
+class Sampled(VariationBase):
+    """A founder that is one of the given texts, drawn at random: where a model would write a new one, edits start from it."""
+
+    texts: tuple[TextGenome, ...]
+    arity = 0
+
+    @property
+    def key(self) -> str:
+        """The texts."""
+        return f"sampled({','.join(text.key for text in self.texts)})"
+
+    async def __call__(self, parents: Sequence[Individual[TextGenome]], context: Context) -> TextGenome:
+        return self.texts[int(context.seed.rng().integers(len(self.texts)))]
+
+
+class TextKit:
+    """Founders from seeds, or written by the model when there are none; operators by name.
+
+    With `llm` None the operators are blind edits of the same arity (words of `vocabulary` may be inserted): a control, and free.
+    `slots` are values for operators that declare them. `near` is where a user's `operators/` may lie.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[str | Mapping[str, str]],
+        llm: LLM | None,
+        *,
+        seed: Seed,
+        cases: Sequence[Case] = (),
+        description: str | None = None,
+        vocabulary: Sequence[str] = (),
+        near: Path | None = None,
+        write: int = 10,
+    ) -> None:
+        self.seed, self._llm, self._near = seed, llm, near
+        self._vocabulary = tuple(vocabulary)
+        founders = given(seeds)
+        self._seeds = tuple(founder.genome for founder in founders)
+        self._several = any(len(genome.parts) > 1 for genome in self._seeds)
+        self._slots: dict[str, Any] = {"examples": Draw(tuple(cases), EXAMPLES)} if cases else {}
+        if description:
+            self._slots["task"] = description
+        self.founders: Sequence[Variation[TextGenome]] = founders or [self.operator("from-task")] * write
+
+    def operator(self, name: str) -> Variation[TextGenome]:
+        """The operator file of that name with the kit's model, or blind edits in its place."""
+        template = load_operator(name, self._near)
+        variation = self._instruct(template) if self._llm else self._blind(template)
+        alone = variation.arity == 0 or not self._several or isinstance(variation, Chain)
+        return variation if alone else on(ANY, variation)
+
+    def _instruct(self, template: Template) -> Variation[TextGenome]:
+        assert self._llm is not None
+        missing = [slot for slot in template.slots if slot not in self._slots]
+        if missing:
+            raise ConfigError(
+                f"operator {template.name!r} needs {' and '.join(missing)}: describe the task (`task: {{description: ...}}`) and give "
+                f"examples, or give prompts to begin with (`task: {{seeds: [...]}}`)"
+            )
+        return Instruct(template, self._llm, slots={slot: self._slots[slot] for slot in template.slots})
+
+    def _blind(self, template: Template) -> Variation[TextGenome]:
+        edits = WordEdits(self._vocabulary, most=3)
+        change: Variation[TextGenome] = on(ANY, edits) if self._several else edits
+        if template.arity == 0:
+            if not self._seeds:
+                raise ConfigError("blind edits need prompts to begin with: give `task: {seeds: [...]}`")
+            return Chain((Sampled(self._seeds), change))
+        if template.arity == 1:
+            return edits
+        if template.arity == 2:
+            return Chain((PartCrossover() if self._several else Splice(), change))
+        if template.arity in (3, 4):
+            return Recombine(arity=template.arity)
+        raise ConfigError(f"operator {template.name!r} has no counterpart among the blind edits: name a model for `operator`")
+
+
+def common_words(texts: Sequence[str], least: int = 2) -> tuple[str, ...]:
+    """The words of at least three letters that occur in at least `least` of the texts, most frequent first."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(set(re.findall(r"[a-z]{3,}", text.lower())))
+    return tuple(word for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count >= least)

@@ -1,0 +1,1 @@
+"""What a run file says: summaries, intervals, checks. Reads only."""

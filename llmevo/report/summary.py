@@ -1,0 +1,120 @@
+"""A run in numbers, read from its file: finished or not, held by another process or not."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmevo.core import ConfigError, Genome, Individual, Usage, outranks
+from llmevo.report.statistics import Interval
+from llmevo.storage.answers import Answers
+from llmevo.storage.blobs import FolderBlobs
+from llmevo.storage.database import Database
+from llmevo.storage.folder import RECORD
+from llmevo.storage.records import birth_from
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One told cohort."""
+
+    j: int
+    births: int
+    living: int
+    best: float | None
+    """Best score of the cohort's living births."""
+    median: float | None
+    best_so_far: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run file says."""
+
+    folder: Path
+    frozen: Mapping[str, Any]
+    """The settings that cannot change, flat."""
+    steps: tuple[Step, ...]
+    best: Individual[Any] | None
+    held_out: Interval | None
+    """The best one's score on the test cases, if it was scored."""
+    tests: int
+    """How many winners were scored on the test cases: more than one makes the score optimistic."""
+    births: int
+    stillborn: Mapping[str, tuple[int, int]]
+    """By variation: stillbirths and all births."""
+    evaluations: int
+    spent: Usage
+    """Paid in all sittings, calls of unknown outcome at their upper bound."""
+    unknown: int
+    """Calls that were in flight when a process died."""
+    history: str | None
+
+
+def summarise(folder: Path, kinds: Mapping[str, type[Genome]]) -> Summary:
+    """The summary of a run folder. Raises `ConfigError` if it holds no run, `StorageError` if its rows are damaged."""
+    database = open_record(folder)
+    try:
+        told = dict(database.rows("told"))
+        records = {(j, i): json.loads(text) for j, i, text in database.rows("births") if j in told}
+        genomes = {
+            key: kinds[kind].load(json.loads(text), FolderBlobs(folder / "blobs"))
+            for key, kind, text in database.rows("genomes")
+            if kind in kinds
+        }
+        meta = dict(database.rows("meta"))
+        answers = Answers(database)
+    finally:
+        database.close()
+    best: Individual[Any] | None = None
+    steps: list[Step] = []
+    lost: Counter[str] = Counter()
+    all_births: Counter[str] = Counter()
+    evaluated: set[str] = set()
+    cohorts: dict[int, list[Mapping[str, Any]]] = {}
+    for place in sorted(records):
+        cohorts.setdefault(place[0], []).append(records[place])
+    for j, rows in cohorts.items():
+        scores = []
+        for row in rows:
+            birth = birth_from(row, genomes)
+            all_births[birth.variation] += 1
+            if not isinstance(birth, Individual):
+                lost[birth.variation] += 1
+                continue
+            evaluated.add(birth.genome.key)
+            if birth.fitness.ok:
+                scores.append(birth.fitness.value)
+                if best is None or birth.id == best.id or outranks(birth.fitness, best.fitness):
+                    best = birth
+        so_far = best.fitness.value if best else None
+        top, middle = (max(scores), statistics.median(scores)) if scores else (None, None)
+        steps.append(Step(j, len(rows), len(scores), top, middle, so_far))
+    tests = {name: value for name, value in meta.items() if name.startswith("test of ")}
+    own = tests.get(f"test of {best.id}") if best else None
+    return Summary(
+        folder,
+        json.loads(meta.get("frozen", "{}")),
+        tuple(steps),
+        best,
+        Interval(**json.loads(own)) if own else None,
+        len(tests),
+        sum(all_births.values()),
+        {name: (lost[name], count) for name, count in all_births.items()},
+        len(evaluated),
+        answers.restored,
+        answers.unknown,
+        told[max(told)] if told else None,
+    )
+
+
+def open_record(folder: Path) -> Database:
+    """The database of a run folder, which must exist."""
+    if not (folder / RECORD).is_file():
+        raise ConfigError(f"{folder} holds no run: there is no {RECORD} in it")
+    return Database(folder / RECORD)

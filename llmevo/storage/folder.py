@@ -1,0 +1,72 @@
+"""A run's folder: its files, and the lock that one process holds."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import IO
+
+from llmevo.core import ConfigError, RunHeld, StorageError
+from llmevo.storage.database import sync
+
+CONFIG, RECORD, BLOBS, LOCK = "run.yaml", "run.sqlite", "blobs", "lock"
+
+
+class RunFolder:
+    """A folder with `run.yaml`, `run.sqlite`, `blobs/` and a lock that dies with its process.
+
+    Opening it creates it, or finds the run that it holds. Raises `StorageError` when it cannot be written, `RunHeld` when another
+    process has it, `ConfigError` when it holds something else. Use it as a context manager.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config, self.record, self.blobs = path / CONFIG, path / RECORD, path / BLOBS
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            strangers = [one.name for one in path.iterdir() if one.name != LOCK]
+        except OSError as error:
+            raise StorageError(f"{path} cannot be used as a run folder: {error}. Choose another with --run.") from error
+        if strangers and not self.record.exists() and CONFIG not in strangers:
+            raise ConfigError(f"{path} is not empty and holds no run ({', '.join(sorted(strangers)[:3])}): choose another with --run")
+        self._lock = self._hold()
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._lock.close()
+
+    def write_config(self, text: str) -> None:
+        """Writes `run.yaml`, complete or not at all."""
+        fresh = self.config.with_suffix(".new")
+        try:
+            fresh.write_text(text, encoding="utf-8")
+            sync(fresh)
+            os.replace(fresh, self.config)
+            sync(self.path)
+        except OSError as error:
+            raise StorageError(f"{self.config} cannot be written: {error}") from error
+
+    def _hold(self) -> IO[str]:
+        place = self.path / LOCK
+        try:
+            handle = os.fdopen(os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+", encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"{place} cannot be written: {error}. Choose another folder with --run.") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = handle.read().strip()
+            handle.close()
+            raise RunHeld(f"{self.path} is held by another process {holder}: wait for it, or choose another folder") from None
+        handle.seek(0)
+        handle.truncate()
+        started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        handle.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "started": started}))
+        handle.flush()
+        return handle
