@@ -21,6 +21,7 @@ from llmevo.core.mating import CaseSlice
 from llmevo.core.resolve import function_key, nearest
 from llmevo.fitness.contract import Answer, Case, Failure, NoAnswer, Phenotype, Score, Scorer
 from llmevo.fitness.scorers import is_async, scored
+from llmevo.library.reader import clean
 from llmevo.llm.contract import CallFailed
 
 G = TypeVar("G", bound=Genome)
@@ -160,6 +161,8 @@ def _same_shape(rows: Sequence[Sequence[Answer]], genomes: int, cases: int, phen
 
 
 def _cut(text: str, length: int) -> str:
+    """The text as it may be stored and shown, at most so long."""
+    text = clean(text)
     return text if len(text) <= length else text[: length - 1] + "…"
 
 

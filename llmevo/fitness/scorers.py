@@ -208,7 +208,7 @@ class Bleu:
 
 @dataclass(frozen=True)
 class FunctionScorer:
-    """A user's function as a scorer: `(answer, case)` or `(answer, case, context)` to a number, a `Score`, or
+    """A user's function as a scorer: `(answer, case)`, and `context` if it has such a parameter, to a number, a `Score`, or
     `(number, words)`.
 
     A sync function runs in a thread, several at a time; an async one runs in the event loop.
@@ -224,18 +224,15 @@ class FunctionScorer:
     @cached_property
     def _with_context(self) -> bool:
         try:
-            inspect.signature(self.function).bind("", None, None)
-        except TypeError:
-            return False
+            return "context" in inspect.signature(self.function).parameters
         except ValueError:
-            pass
-        return True
+            return False
 
     async def __call__(self, answer: str, case: Case, context: Context) -> Score:
-        arguments = (answer, case, context) if self._with_context else (answer, case)
+        more = {"context": context} if self._with_context else {}
         if is_async(self.function):
-            return scored(await self.function(*arguments))
-        value = await asyncio.to_thread(self.function, *arguments)
+            return scored(await self.function(answer, case, **more))
+        value = await asyncio.to_thread(self.function, answer, case, **more)
         return scored(await value if inspect.isawaitable(value) else value)
 
 

@@ -68,11 +68,11 @@ class PromptFolder:
 
 
 def load_prompts(name: str, user: Path | None = None) -> PromptFolder:
-    """The prompt folder of a name, or of a path that holds a `task.md`. `seeds.txt` may be absent: then there
+    """The prompt folder of a name, or of a path (absolute, or beginning with a dot). `seeds.txt` may be absent: then there
     are no seeds.
     """
     direct = Path(name)
-    is_path = (direct / "task.md").is_file()
+    is_path = (direct.is_absolute() or name.startswith(".")) and direct.is_dir()
     found = Found(direct.name, direct, "user") if is_path else find("prompts", name, user)
     task = load_task(found.path / "task.md", found.name)
     seeds = found.path / "seeds.txt"

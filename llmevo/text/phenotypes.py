@@ -20,7 +20,8 @@ class Prompted:
 
     All cases of a genome are asked at once. The sample index is the repeat number, so equal questions of different genomes share
     one answer. A refused, filtered, empty or rejected call gives `NoAnswer` with its reason; a model that cannot be asked raises
-    `Pause` and the genome's other calls are cancelled. What is given here goes before what the task template says.
+    `Pause` and the genome's other calls are cancelled. `part` is the part that is the prompt (by default `prompt`, or the only
+    one); the task template may use further ones as `parts`. What is given here goes before what the task template says.
     """
 
     whole_cohort = False
@@ -55,12 +56,9 @@ class Prompted:
         return await gather(self._row(genome, cases, context) for genome, context in zip(genomes, contexts, strict=True))
 
     async def _row(self, genome: TextGenome, cases: Sequence[Case], context: Context) -> list[Answer]:
-        prompt, sample = genome.parts.get("prompt", "") if self._whole(genome) else genome.part(self.part), str(context.repeat)
+        named = self.part or ("prompt" if "prompt" in genome.parts else None)
+        prompt, sample = genome.part(named), str(context.repeat)
         return await gather(self._answer(prompt, genome, case, sample, context) for case in cases)
-
-    def _whole(self, genome: TextGenome) -> bool:
-        """Whether the template itself picks from several parts."""
-        return self.part is None and len(genome.parts) > 1
 
     async def _answer(self, prompt: str, genome: TextGenome, case: Case, sample: str, context: Context) -> Answer:
         question = self.task.render(prompt, case.input, case.fields, genome.parts)
