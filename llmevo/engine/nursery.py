@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Awaitable, Iterable, Sequence
-from typing import Any, Generic
+from typing import Generic
 
 from llmevo.core import (
     Birth,
