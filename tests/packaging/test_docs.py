@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from llmevo.config import read_config
+from llmevo.config.assemble import EDITS
+from llmevo.config.schema import Models
 from llmevo.llm import Connections, ModelSpec, Price
 
 ROOT = Path(__file__).parents[2]
@@ -49,35 +52,35 @@ def test_python_of_a_page_runs_and_prints_what_it_says(page: Path, tmp_path: Pat
             assert not out.getvalue(), f"{page.name}:{line} prints; say in a `text` block what"
 
 
-def model_settings() -> list[tuple[int, Any]]:
-    """Every model that a YAML block of models.md names, with the line of its block."""
-    page = ROOT / "docs" / "models.md"
-    return [
-        (line, settings)
-        for language, content, line in blocks(page)
-        if language == "yaml"
-        for settings in yaml.safe_load(content)["models"].values()
-    ]
+def yaml_blocks(page: Path) -> list[tuple[int, str]]:
+    return [(line, content) for language, content, line in blocks(page) if language == "yaml"]
 
 
-@pytest.mark.parametrize(("line", "settings"), model_settings())
-def test_models_of_the_page_on_models_are_understood(line: int, settings: Any) -> None:
-    """Each can be connected, which opens no connection; those of an extra only where it is installed."""
-    given = {"model": settings} if isinstance(settings, str) else dict(settings)
-    if given["model"].startswith("scripted:"):
-        pytest.skip("names code of the reader's")
-    for package in ("openai", "litellm"):
-        if given["model"].startswith(f"{package}/"):
-            pytest.importorskip(package)
-    if "price" in given:
-        given["price"] = Price(**given["price"])
+@pytest.mark.parametrize(("line", "content"), yaml_blocks(ROOT / "docs" / "models.md"))
+def test_models_of_the_page_on_models_are_understood(line: int, content: str) -> None:
+    """Each is valid in a run file and can be connected, which opens no connection; those of an extra only where it is installed."""
+    models = Models.model_validate(yaml.safe_load(content)["models"])
     env = {"OPENAI_API_KEY": "k" * 20, "PROXY_KEY": "k" * 20}
 
-    async def connected() -> None:
+    async def connected(spec: ModelSpec) -> None:
         async with Connections(env=env) as connections:
-            connections.connect(ModelSpec(**given))
+            connections.connect(spec)
 
-    asyncio.run(connected())
+    for model in (models.task, models.operator):
+        if model is None or model.model == EDITS or model.model.startswith("scripted:"):
+            continue  # no model, or code of the reader's
+        for package in ("openai", "litellm"):
+            if model.model.startswith(f"{package}/"):
+                pytest.importorskip(package)
+        values = model.model_dump()
+        price = values.pop("price")
+        asyncio.run(connected(ModelSpec(**values, price=price and Price(**price))))
+
+
+@pytest.mark.parametrize(("line", "content"), yaml_blocks(ROOT / "README.md"))
+def test_run_files_on_the_front_page_are_understood(line: int, content: str, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(content)
+    read_config(tmp_path / "run.yaml")
 
 
 def test_the_table_of_settings_on_models_is_complete() -> None:
