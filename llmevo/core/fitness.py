@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from llmevo.core.errors import InvalidFitness
+from llmevo.core.scores import Scores, same_cases
 
-NOTHING: Mapping[str, float] = MappingProxyType({})
+NOTHING: Mapping[str, float] = Scores({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Fitness:
     """The evaluation of one genome. HIGHER `value` IS BETTER, always.
 
     A failed evaluation has `error` set and `value` -inf; it is never selected, never averaged and never best.
-    Raises `InvalidFitness` when built from NaN or infinity without an error: use `Fitness.measured` to turn whatever a fitness
-    function returned into a score or a failure.
+    Raises `InvalidFitness` when built from what is not finite numbers: use `Fitness.measured` to turn whatever a fitness function
+    returned into a score or a failure. What was accepted can be written to the run file and reads back equal.
     """
 
     value: float
@@ -72,10 +72,18 @@ class Fitness:
         if self.error is not None:
             if self.value != -math.inf:
                 raise InvalidFitness(f"a failed fitness has value -inf, not {self.value!r}: use Fitness.failed(error)")
-        elif not math.isfinite(self.value):
-            raise InvalidFitness(f"a fitness must be a finite number, not {self.value!r}: use Fitness.measured(...)")
-        if not self.violation >= 0:
+        elif type(self.value) is not float or not math.isfinite(self.value):
+            object.__setattr__(self, "value", as_score(self.value))
+        if not isinstance(self.violation, int | float) or not self.violation >= 0:
             raise InvalidFitness(f"a violation is 0 (valid) or positive, not {self.violation!r}")
+        for name in ("objectives", "cases"):
+            scores = getattr(self, name)
+            if type(scores) is not Scores:
+                object.__setattr__(self, name, Scores(scores))
+        if self.measures:
+            object.__setattr__(self, "measures", tuple(map(as_score, self.measures)))
+        if isinstance(self.feedback, str) or not all(isinstance(words, str) for words in self.feedback):
+            raise InvalidFitness(f"feedback is a tuple of strings, not {self.feedback!r}")
 
     @property
     def ok(self) -> bool:
@@ -108,7 +116,10 @@ def as_score(value: Any) -> float:
             raise InvalidFitness(f"a fitness must be one number, not a {type(value).__name__} of many") from None
     if not isinstance(value, int | float):
         raise InvalidFitness(f"a fitness must be a number, not {type(value).__name__} ({str(value)[:80]!r})")
-    score = float(value)
+    try:
+        score = float(value)
+    except OverflowError:
+        score = math.inf
     if not math.isfinite(score):
         raise InvalidFitness(f"a fitness must be finite, not {score!r}")
     return score
@@ -123,7 +134,7 @@ def common_cases(all_of: Iterable[Fitness]) -> frozenset[str] | None:
     common: Set[str] = first.cases.keys()
     differ = False
     for other in every:
-        if other.cases.keys() != common:
+        if not same_cases(first.cases, other.cases):
             common, differ = common & other.cases.keys(), True
     return frozenset(common) if differ else None
 
