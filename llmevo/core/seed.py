@@ -24,7 +24,7 @@ class Seed:
         """The seed for a named part of the work. Names are strings or integers; order matters."""
         digest = hashlib.blake2b(self.value.to_bytes(16, "little"), digest_size=16)
         for name in names:
-            part = f"{type(name).__name__}:{name}".encode()
+            part = f"{type(name).__name__}:{name}".encode("utf-8", "surrogatepass")
             digest.update(len(part).to_bytes(4, "little") + part)
         return Seed(int.from_bytes(digest.digest(), "little"))
 
