@@ -30,7 +30,10 @@ class Given(VariationBase, Generic[G]):
 
 @dataclass(frozen=True)
 class Reassess:
-    """Evaluates a known individual on further cases: it is told again under its own id, with a revised fitness."""
+    """Evaluates a known individual on further cases: it is told again under its own id, with a revised fitness.
+
+    The fitness that is revised is the one at planning, so plan the next one of an individual when the last one was told.
+    """
 
     arity: ClassVar[int | None] = 1
     key: ClassVar[str] = "reassess"
@@ -96,8 +99,8 @@ class Weighted(Generic[G]):
     def __init__(self, weights: Sequence[tuple[Variation[G], float]]) -> None:
         self.variations = tuple(variation for variation, _ in weights)
         rates = np.asarray([weight for _, weight in weights], dtype=float)
-        if not len(rates) or rates.min() < 0 or rates.sum() <= 0:
-            raise ValueError(f"weights are non-negative and not all zero, not {rates.tolist()}")
+        if not len(rates) or not np.isfinite(rates).all() or rates.min() < 0 or rates.sum() <= 0:
+            raise ValueError(f"weights are finite, non-negative and not all zero, not {rates.tolist()}")
         self._edges = np.cumsum(rates / rates.sum())
 
     def choose(self, rng: np.random.Generator) -> Variation[G]:

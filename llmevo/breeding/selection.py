@@ -45,6 +45,10 @@ class Tournament:
     size: int = 2
     seated: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"a tournament has at least one contestant, not {self.size}")
+
     def __call__(
         self, view: View[G], n: int, arity: int | None, rng: np.random.Generator
     ) -> list[tuple[Individual[G], ...]]:
@@ -134,12 +138,18 @@ def distinct(population: Sequence[Individual[G]]) -> list[Individual[G]]:
 
 
 def values(population: Sequence[Individual[G]]) -> list[float]:
-    """Comparable scores of a population: on common cases where they differ. Invalid ones score below every valid one."""
+    """Comparable scores of a population: on common cases where they differ. Invalid ones score below every valid one.
+
+    They do so by at most the spread of the valid ones, however large a violation is: it must not flatten the others' differences.
+    """
     common = common_cases(one.fitness for one in population)
     standings = [standing(one.fitness, common) for one in population]
     valid = [value for _, shortfall, value in standings if shortfall == 0]
     floor = min(valid, default=0.0)
-    return [value if shortfall == 0 else floor + shortfall for _, shortfall, value in standings]
+    spread = max(valid, default=0.0) - floor or 1.0
+    return [
+        value if shortfall == 0 else floor - spread * (1.0 - 1.0 / (1.0 - shortfall)) for _, shortfall, value in standings
+    ]
 
 
 def _spin(weights: np.ndarray[Any, np.dtype[np.float64]], size: int, rng: np.random.Generator) -> list[int]:

@@ -23,9 +23,13 @@ def proportional(values: Sequence[float]) -> Weights:
     Negative scores are shifted so that the worst has weight 0; where all scores are equal (all zero included) all weights are.
     """
     weights = np.asarray(values, dtype=float)
-    if len(weights) and weights.min() < 0:
+    if len(weights) == 0 or not weights.any():
+        return np.ones(len(weights))
+    # Only proportions matter: scaled first, neither the shift nor a sum can overflow.
+    weights = weights / np.abs(weights).max()
+    if weights.min() < 0:
         weights = weights - weights.min()
-    return weights if weights.sum() > 0 else np.ones(len(weights))
+    return weights if weights.any() else np.ones(len(weights))
 
 
 def linear_rank(values: Sequence[float]) -> Weights:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from llmevo.core import G, Individual, common_cases, living, standing
+from llmevo.core import ConfigError, G, Individual, common_cases, living, standing
 
 Score = Any
 Niches = Callable[[Sequence[Individual[Any]]], Sequence[Mapping[Hashable, Score]]]
@@ -93,11 +93,13 @@ def always_replace() -> Compete:
 
 def per_cell(cell: Callable[[tuple[float, ...]], Hashable]) -> Compete:
     """MAP-Elites (arXiv 1504.04909): the best of every cell of the measures. `cell` maps measures to a cell."""
-    return Compete(
-        lambda field: [
-            {cell(one.fitness.measures): score} for one, score in zip(field, standings(field), strict=True)
-        ]
-    )
+
+    def cells(field: Sequence[Individual[Any]]) -> list[Mapping[Hashable, Score]]:
+        if not all(one.fitness.measures for one in field):
+            raise ConfigError("the fitness gives no measures: per_cell needs them to find the cell; set Fitness.measures")
+        return [{cell(one.fitness.measures): score} for one, score in zip(field, standings(field), strict=True)]
+
+    return Compete(cells)
 
 
 def per_case() -> Compete:
@@ -111,7 +113,8 @@ def per_case() -> Compete:
             return [{None: score} for score in standings(field)]
         # Among equals on a case the higher total wins, so that one generalist outlives many copies of a specialist.
         return [
-            {case: (score, one.fitness.value) for case, score in one.fitness.cases.items()} for one in field
+            {case: (-one.fitness.violation, score, one.fitness.value) for case, score in one.fitness.cases.items()}
+            for one in field
         ]
 
     return Compete(cases)
@@ -122,6 +125,9 @@ class Comma:
     """(mu, lambda): the best `size` of the children alone; the parents stay only when no child lives."""
 
     size: int
+
+    def __post_init__(self) -> None:
+        _positive(self.size)
 
     def __call__(
         self, population: Sequence[Individual[G]], births: Sequence[Individual[G]], rng: np.random.Generator
@@ -136,6 +142,13 @@ class Lottery:
     size: int
     elites: int = 1
     tournament: int = 3
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.elites <= _positive(self.size) or self.tournament < 1:
+            raise ValueError(
+                f"a lottery for {self.size} places has between 0 and {self.size} elites, not {self.elites}, "
+                f"and at least one contestant, not {self.tournament}"
+            )
 
     def __call__(
         self, population: Sequence[Individual[G]], births: Sequence[Individual[G]], rng: np.random.Generator
