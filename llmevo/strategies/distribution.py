@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Generic
 
-from llmevo.core import Birth, G, Individual, Mating, Seed, Variation, View, living, plan
+from llmevo.core import Birth, G, Individual, Mating, Seed, Stillborn, Variation, View, living, plan
 
 
 class Distribution(Generic[G]):
@@ -39,6 +40,7 @@ class Distribution(Generic[G]):
         self._mean: Individual[G] | None = None
         self._members: list[Birth[G]] = []
         self._renewing = False
+        self._open: deque[int] = deque()
 
     def ask(self, n: int) -> list[Mating[G]]:
         if self._mean is None:
@@ -47,8 +49,9 @@ class Distribution(Generic[G]):
         if self._asked < size:
             first, last = self._asked, min(size, self._asked + n)
             self._asked = last
+            self._open.append(last - first)
             return [
-                self._plan(self._halves[i % 2], (self._mean,), self._seed.fold("pair", self._step, i // 2), i)
+                self._plan(self._halves[i % 2], (self._mean,), self._seed.fold("pair", self._step, i // 2), 1 + i)
                 for i in range(first, last)
             ]
         if self._told < size or self._renewing:
@@ -63,24 +66,29 @@ class Distribution(Generic[G]):
         return self._one(self._update, (self._mean, *whole))
 
     def tell(self, births: Sequence[Birth[G]]) -> None:
-        if self._mean is None or self._renewing:
-            born = living(births[:1])
+        """Guests are remembered if they are good, but belong to no pair: they do not move the mean."""
+        own = births[: self._open.popleft() if self._open else 0]
+        if own and (self._mean is None or self._renewing):
+            born = living(own)
             if born:
                 self._mean = born[0]
             elif self._mean is None:
-                self.ending = "the mean was not born: " + str(getattr(births[0], "error", "it could not be scored"))
+                lost = own[0]
+                why = lost.error if isinstance(lost, Stillborn) else lost.fitness.error
+                self.ending = f"the mean was not born: {why}"
             # A failed update leaves the mean where it is; new members are drawn around it.
             self._step, self._asked, self._told, self._members = self._step + 1, 0, 0, []
             self._asked = 0 if self._mean else 1
             self._renewing = False
         else:
-            self._members += births
-            self._told += len(births)
+            self._members += own
+            self._told += len(own)
         population = [self._mean] if self._mean else []
         self.view = self.view.advance([*population, *living(self._members)], births)
 
     def _one(self, variation: Variation[G], parents: tuple[Individual[G], ...]) -> list[Mating[G]]:
         self._asked = max(self._asked, 1)
+        self._open.append(1)
         return [self._plan(variation, parents, self._seed.fold("mean", self._step), 0)]
 
     def _plan(self, variation: Variation[G], parents: tuple[Individual[G], ...], seed: Seed, seat: int) -> Mating[G]:

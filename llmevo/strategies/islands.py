@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Generic
 
-from llmevo.breeding import ranked
+from llmevo.breeding import distinct, ranked
 from llmevo.core import Birth, G, Individual, Mating, Strategy, View, outranks
+from llmevo.core.view import HALL
 
 
 class Islands(Generic[G]):
@@ -37,7 +38,7 @@ class Islands(Generic[G]):
     def view(self) -> View[G]:
         """All islands together: every population, the best and worst of any."""
         views = [island.view for island in self.islands]
-        hall: list[Individual[G]] = ranked([one for view in views for one in view.hall])
+        hall: list[Individual[G]] = ranked(distinct([one for view in views for one in view.hall]))[:HALL]
         worst = None
         for view in views:
             if view.worst and (worst is None or outranks(worst.fitness, view.worst.fitness)):
@@ -73,13 +74,19 @@ class Islands(Generic[G]):
         for i, size in self._shares.popleft():
             own = births[start : start + size]
             start += size
-            seats = len(self.islands[i].view.population) + size
-            guests = [guest.at(seats + k, i) for k, guest in enumerate(self._guests[i])]
+            self.islands[i].tell([*own, *self._seat(i, self._guests[i])])
             self._guests[i] = []
-            self.islands[i].tell([*own, *guests])
+
+    def _seat(self, i: int, guests: Sequence[Individual[G]]) -> list[Individual[G]]:
+        """The guests on the seats of the worst, the best guest first: where seats are fought for, that is whom they challenge."""
+        worst = [one.seat for one in reversed(ranked(self.islands[i].view.population))]
+        return [guest.at(worst[k] if k < len(worst) else k, i) for k, guest in enumerate(guests)]
 
     def _emigrate(self) -> None:
+        """From each island to the next one that still asks; guests of one that has ended would wait for ever."""
+        count = len(self.islands)
         for i, island in enumerate(self.islands):
-            target = (i + 1) % len(self.islands)
-            if target != i:
+            ring = ((i + step) % count for step in range(1, count))
+            target = next((j for j in ring if self.islands[j].ending is None), None)
+            if target is not None:
                 self._guests[target] += ranked(island.view.population)[: self._migrants]

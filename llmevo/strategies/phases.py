@@ -41,8 +41,9 @@ class Phases(Generic[G]):
         self._place = -1
         self._open = 0
         self._ending: str | None = None
-        self._current: Phase[G]
-        self._enter(0, View())
+        first = phases[0]
+        self._current: Phase[G] = first.strategy if isinstance(first, For) else first
+        self._enter(0, self._current.view)
 
     @property
     def view(self) -> View[G]:
@@ -51,7 +52,8 @@ class Phases(Generic[G]):
 
     @view.setter
     def view(self, view: View[G]) -> None:
-        self._enter(self._place, view)
+        self._ending = None
+        self._enter(0, view)
 
     @property
     def ending(self) -> str | None:
