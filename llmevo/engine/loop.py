@@ -84,6 +84,7 @@ async def evolve(
                     break
                 known = journal.asked(cohort.j, cohort.matings)
                 progress = replace(progress, asked=progress.asked + len(cohort.matings))
+                nursery.remember(cohort, known)
                 task = asyncio.ensure_future(nursery.deliver(cohort, known))
                 open_cohorts.append((cohort, None not in known, task))
             if not open_cohorts:
@@ -99,8 +100,9 @@ async def evolve(
             await journal.told(cohort.j, births)
             if births:
                 paid = [_cost(mating, birth, evaluated) for mating, birth in zip(cohort.matings, births, strict=True)]
-                progress = progress.after(births, paid, strategy.view.best)
-                _notify(on_cohort, Told(cohort, births, progress, strategy.view, replayed))
+                view = strategy.view
+                progress = progress.after(births, paid, view.best)
+                _notify(on_cohort, Told(cohort, births, progress, view, replayed))
     except asyncio.CancelledError:
         for _, _, task in open_cohorts:
             task.cancel()

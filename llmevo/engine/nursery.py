@@ -39,15 +39,21 @@ class Nursery(Generic[G]):
         self._evaluate, self._journal, self._seed = evaluate, journal, seed.fold("evaluate")
         self._scores: dict[ScoreKey, asyncio.Future[Fitness]] = {}
 
+    def remember(self, cohort: Cohort[G], known: Sequence[Birth[G] | None]) -> None:
+        """Learns recorded scores. Do it for all open cohorts before any is delivered, so that no genome is evaluated again."""
+        for mating, birth in zip(cohort.matings, known, strict=True):
+            if isinstance(birth, Individual) and not mating.variation.reassess:
+                key = (birth.genome.key, mating.cases)
+                if key not in self._scores:
+                    self._scores[key] = asyncio.get_running_loop().create_future()
+                    self._scores[key].set_result(birth.fitness)
+
     async def deliver(self, cohort: Cohort[G], known: Sequence[Birth[G] | None]) -> list[Birth[G]]:
         """The births of a cohort, in the order of its matings. `known` are those that the journal already has.
 
         When one of them meets an error that concerns the run, the others are still completed and recorded before it is raised.
         """
         births = list(known)
-        for mating, birth in zip(cohort.matings, births, strict=True):
-            if isinstance(birth, Individual) and not mating.variation.reassess:
-                self._remember((birth.genome.key, mating.cases), birth.fitness)
         todo = [i for i, birth in enumerate(births) if birth is None]
         if not todo:
             return _complete(births)
@@ -137,11 +143,6 @@ class Nursery(Generic[G]):
         for key, fitness in zip(new, scores, strict=True):
             self._scores[key].set_result(fitness)
 
-    def _remember(self, key: ScoreKey, fitness: Fitness) -> None:
-        if key not in self._scores:
-            self._scores[key] = asyncio.get_running_loop().create_future()
-            self._scores[key].set_result(fitness)
-
 
 async def _all(work: Iterable[Awaitable[None]]) -> None:
     """Runs everything to its end, then raises the first error, if any. A cancellation cancels all of it."""
@@ -166,10 +167,12 @@ def _complete(births: Sequence[Birth[G] | None]) -> list[Birth[G]]:
     return whole
 
 
-def _checked(scores: list[Fitness], count: int) -> list[Fitness]:
+def _checked(scores: Sequence[Fitness], count: int) -> Sequence[Fitness]:
+    if not isinstance(scores, Sequence) or isinstance(scores, str):
+        raise TypeError(f"evaluate must return a list of {count} Fitness, it returned {type(scores).__name__}")
     if len(scores) != count or not all(isinstance(score, Fitness) for score in scores):
-        kinds = ", ".join(sorted({type(score).__name__ for score in scores}))
-        raise TypeError(f"evaluate must return {count} Fitness, it returned {len(scores)} ({kinds})")
+        kinds = ", ".join(sorted({type(score).__name__ for score in scores})) or "nothing"
+        raise TypeError(f"evaluate must return a list of {count} Fitness, it returned {len(scores)} ({kinds})")
     return scores
 
 
@@ -181,4 +184,8 @@ def _names(key: ScoreKey) -> list[str | int]:
 def describe(error: Exception) -> str:
     """Type, message and the end of the traceback of an error in the user's code."""
     frames = traceback.format_tb(error.__traceback__)[-3:]
-    return f"{type(error).__name__}: {error}\n{''.join(frames)}".rstrip()
+    try:
+        message = str(error)
+    except Exception as worse:
+        message = f"(its message cannot be shown: {type(worse).__name__})"
+    return f"{type(error).__name__}: {message}\n{''.join(frames)}".rstrip()

@@ -16,6 +16,9 @@ START = content_key("llmevo history")
 FLUSH_AFTER = 0.05
 """Seconds for which births are gathered into one commit, unless a tell comes first."""
 
+CACHED = 256
+"""How many genomes are kept while a record is read again: weights may be large, and most have left the population."""
+
 
 class Journal:
     """Reads and writes the schedule of asks and tells of one run.
@@ -120,6 +123,8 @@ class Journal:
         key = record.get("genome")
         if key is not None and key not in self._genomes:
             self._genomes[key] = self._load(key)
+            if len(self._genomes) > CACHED:
+                del self._genomes[next(iter(self._genomes))]
         return birth_from(record, self._genomes)
 
     def _load(self, key: str) -> Genome:
