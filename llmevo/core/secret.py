@@ -26,11 +26,13 @@ class Secret:
     While it lives, `redact` replaces its value in any text. It cannot be copied into a pickle or JSON.
     """
 
-    __slots__ = ("__weakref__", "_value", "name")
+    __slots__ = ("__weakref__", "_value", "forms", "name")
 
     def __init__(self, name: str, value: str) -> None:
         self.name = name
         self._value = value
+        encoded = (quote(value, safe=""), json.dumps(value)[1:-1], base64.b64encode(value.encode()).decode())
+        self.forms = tuple(dict.fromkeys((value, *encoded)))
         _live.add(self)
 
     @classmethod
@@ -62,16 +64,16 @@ class Secret:
         raise TypeError(f"{self!r} is never written anywhere")
 
 
-def redact(text: str) -> str:
-    """The text with the value of every living secret, and what looks like a key, replaced by a name."""
+def redact(text: str, *, shapes: bool = True) -> str:
+    """The text with the value of every living secret replaced by its name; with `shapes` also what only looks like a key."""
     for secret in tuple(_live):
         value = secret.reveal()
         if len(value) < SHORTEST:
             continue
-        for form in {value, quote(value, safe=""), json.dumps(value)[1:-1], base64.b64encode(value.encode()).decode()}:
+        for form in secret.forms:
             if form in text:
                 text = text.replace(form, f"[{secret.name}]")
-    return _SHAPES.sub("[redacted]", text)
+    return _SHAPES.sub("[redacted]", text) if shapes else text
 
 
 class RedactingFilter(logging.Filter):

@@ -18,6 +18,7 @@ from functools import lru_cache
 from llmevo.core.errors import LlmevoError
 from llmevo.core.fitness import FREE, Usage
 from llmevo.core.genome import content_key
+from llmevo.core.secret import redact
 from llmevo.llm.contract import LLM, CallFailed, Finish, Refused, Reply, Request
 from llmevo.llm.faults import Transient
 from llmevo.llm.limiter import Gate
@@ -244,8 +245,9 @@ class Booked:
         return Usage(usage.calls, usage.tokens_in, usage.tokens_out, self._price.of(usage))
 
     def _stored_form(self, reply: Reply) -> Reply:
-        """The reply with its price; half of a character pair, which cannot be stored, becomes U+FFFD."""
-        text = reply.text
+        """The reply with its price. Half of a character pair, which cannot be stored, becomes U+FFFD; a key becomes its
+        name."""
+        text = redact(reply.text, shapes=False)
         if not text.isascii():
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return Reply(text, self._priced(reply.usage), reply.finish, reply.estimated)

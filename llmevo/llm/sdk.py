@@ -4,6 +4,7 @@ named."""
 from __future__ import annotations
 
 import importlib
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -138,23 +139,30 @@ def _translated(error: Exception, names: Names, timeout: float, clock: Clock) ->
     if isinstance(error, LlmevoError):
         return error
     where = f"{names.model} at {names.endpoint}"
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    if kinds & {"APITimeoutError", "Timeout", "TimeoutError"}:
+    # litellm wraps: a lost connection becomes a status 500 of its own, with the truth among the causes.
+    causes = _causes(error)
+    kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
+    if kinds & {"APITimeoutError", "Timeout"}:
         return TimedOut(f"{where} gave no complete answer within {timeout:g} s")
-    response = getattr(error, "response", None)
-    status = getattr(error, "status_code", None)
     if "APIConnectionError" in kinds:
-        refused = any("ConnectError" in type(cause).__name__ for cause in _causes(error)) or "Cannot connect" in str(error)
+        refused = bool(kinds & {"ConnectError", "ConnectionRefusedError", "ClientConnectorError"})
         return NoConnection(f"{where} cannot be reached: {clean(str(error))}", spent=FREE if refused else None)
+    status = getattr(error, "status_code", None)
     if isinstance(status, int) and status >= 300:
-        headers = {str(k).lower(): str(v) for k, v in dict(getattr(response, "headers", None) or {}).items()}
-        body = ""
-        try:
-            body = response.text if response is not None else ""
-        except Exception:  # a streamed response that was never read
-            body = ""
-        return from_status(status, headers, body or str(error), names, clock)
+        headers = next(filter(None, map(_headers, causes)), {})
+        said: dict[str, Any] = {"message": str(error), "code": getattr(error, "code", None), "type": getattr(error, "type", None)}
+        found = getattr(error, "body", None)
+        found = found.get("error", found) if isinstance(found, dict) else None
+        if isinstance(found, dict):
+            said |= found
+        return from_status(status, headers, json.dumps({"error": said}, default=str), names, clock)
     return Unreachable(f"{where}: {clean(repr(error))}")
+
+
+def _headers(error: BaseException) -> dict[str, str]:
+    """The headers of the response that an error speaks of, names in lower case."""
+    found = getattr(error, "litellm_response_headers", None) or getattr(getattr(error, "response", None), "headers", None)
+    return {str(name).lower(): str(value) for name, value in dict(found or {}).items()}
 
 
 def _causes(error: BaseException) -> list[BaseException]:
