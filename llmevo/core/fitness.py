@@ -80,7 +80,7 @@ class Fitness:
             scores = getattr(self, name)
             if type(scores) is not Scores:
                 object.__setattr__(self, name, Scores(scores))
-        if self.measures:
+        if len(self.measures):
             object.__setattr__(self, "measures", tuple(map(as_score, self.measures)))
         if isinstance(self.feedback, str) or not all(isinstance(words, str) for words in self.feedback):
             raise InvalidFitness(f"feedback is a tuple of strings, not {self.feedback!r}")
