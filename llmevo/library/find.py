@@ -55,7 +55,7 @@ def find(kind: Kind, name: str, user: Path | None = None) -> Found:
     """The entry that a name means. Raises `ConfigError` with the nearest name and the places searched."""
     what = "operator" if kind == "operators" else "prompt folder"
     if not NAME.fullmatch(name) or ".." in name:
-        raise ConfigError(f"{name!r} is no name of an {what}: use letters, digits, '-', '_', e.g. {'evoprompt-ga'!r}")
+        raise ConfigError(f"{name!r} is no name of an entry in {kind}: use letters, digits, '-', '_', e.g. {'evoprompt-ga'!r}")
     places = roots(kind, user)
     for origin, root in places:
         path = root / f"{name}.md" if kind == "operators" else root / name

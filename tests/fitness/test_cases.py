@@ -25,14 +25,14 @@ def pairs(cases: list[Case]) -> list[tuple[str, object]]:
     return [(case.input, case.target) for case in cases]
 
 
-ROWS = [("good film", "1"), ("bad, very bad", "0"), ('a "quoted" one', "1")]
+ROWS = [("good film", "1"), ("bad, very bad", "0"), ('"quoted" it is', "1")]
 FILES = {
-    "c.csv": 'text,label\ngood film,1\n"bad, very bad",0\n"a ""quoted"" one",1\n',
-    "bom.csv": '\ufefftext,label\ngood film,1\n"bad, very bad",0\n"a ""quoted"" one",1\n',
-    "crlf.csv": 'text,label\r\ngood film,1\r\n"bad, very bad",0\r\n"a ""quoted"" one",1\r\n',
-    "t.tsv": 'text\tlabel\ngood film\t1\nbad, very bad\t0\na "quoted" one\t1\n',
-    "headless.tsv": 'good film\t1\nbad, very bad\t0\na "quoted" one\t1\n',
-    "dev.txt": 'good film\t1\nbad, very bad\t0\na "quoted" one\t1',
+    "c.csv": 'text,label\ngood film,1\n"bad, very bad",0\n"""quoted"" it is",1\n',
+    "bom.csv": '\ufefftext,label\ngood film,1\n"bad, very bad",0\n"""quoted"" it is",1\n',
+    "crlf.csv": 'text,label\r\ngood film,1\r\n"bad, very bad",0\r\n"""quoted"" it is",1\r\n',
+    "t.tsv": 'text\tlabel\ngood film\t1\nbad, very bad\t0\n"quoted" it is\t1\n',
+    "headless.tsv": 'good film\t1\nbad, very bad\t0\n"quoted" it is\t1\n',
+    "dev.txt": 'good film\t1\nbad, very bad\t0\n"quoted" it is\t1',
     "l.jsonl": "\n".join(json.dumps({"text": text, "label": int(label)}) for text, label in ROWS) + "\n\n",
 }
 

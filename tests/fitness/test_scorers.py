@@ -74,6 +74,12 @@ def test_every_scorer_says_its_minimum_and_its_key_and_stays_in_bounds(name: str
     assert score(scorer, right, right, right, input="positive it was not") == pytest.approx(1)
 
 
+def test_of_labels_at_one_place_the_longest_counts() -> None:
+    scorer = scorer_named("first-label", ["good", "good enough"])
+    assert score(scorer, "Good enough for me", "good enough") == 1
+    assert score(scorer, "Good for me", "good") == 1
+
+
 def test_unknown_scorers_get_the_nearest() -> None:
     with pytest.raises(ConfigError, match="there is no scorer 'exakt'; did you mean 'exact'"):
         scorer_named("exakt")

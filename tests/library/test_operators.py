@@ -75,10 +75,12 @@ def test_an_unknown_name_gets_the_nearest() -> None:
         load_operator("evoprompt-g")
 
 
-@pytest.mark.parametrize("name", ["../secret", "a/../../b", "/etc/passwd", "", "a\x00b", "..", "a b"])
-def test_names_cannot_leave_the_folders(name: str) -> None:
-    with pytest.raises(ConfigError):
-        load_operator(name)
+@pytest.mark.parametrize("name", ["../secret", "a/../../secret", "/etc/passwd", "", "a\x00b", "..", "a b"])
+def test_names_cannot_leave_the_folders(name: str, tmp_path: Path) -> None:
+    (tmp_path / "operators" / "a").mkdir(parents=True)
+    (tmp_path / "secret.md").write_text("---\nparents: [a]\nanswer: prompt\n---\n{{ a }}")
+    with pytest.raises(ConfigError, match="is no name of an entry in operators"):
+        load_operator(name, tmp_path)
 
 
 HEAD = "---\nparents: [a]\nanswer: prompt\n"

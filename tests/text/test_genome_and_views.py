@@ -99,6 +99,7 @@ def test_different_scores_look_different_and_equal_ones_equal(values: list[float
 def test_two_digits_suffice_mostly() -> None:
     assert [view.score for view in views([individual("a", 0.5), individual("b", 0.75)])] == ["0.50", "0.75"]
     assert [view.score for view in views([individual("a", 0.701), individual("b", 0.7049)])] == ["0.701", "0.705"]
+    assert [view.score for view in views([individual("a", 0.5), individual("b", 0.50001)])] == ["0.50000", "0.50001"]
     assert digits_for([]) == 2
 
 
