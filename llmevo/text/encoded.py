@@ -48,22 +48,24 @@ class Encoded:
     async def __call__(
         self, genomes: Sequence[TextGenome], cases: Sequence[Case], contexts: Sequence[Context]
     ) -> list[list[Answer]]:
-        return await asyncio.to_thread(self._classify, genomes, tuple(case.input for case in cases))
+        found = await asyncio.to_thread(self.similarities, genomes, [case.input for case in cases])
+        named = [list(genome.parts) for genome in genomes]
+        return [[names[i] for i in rows.argmax(axis=1)] for names, rows in zip(named, found, strict=True)]
 
-    def _classify(self, genomes: Sequence[TextGenome], texts: tuple[str, ...]) -> list[list[Answer]]:
+    def similarities(self, genomes: Sequence[TextGenome], texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The cosine of each text (rows) to each description of a genome (columns, in the order of its parts), per genome.
+
+        It computes: call it in a thread.
+        """
         import numpy as np
 
         with self._lock:
-            inputs = self._embedded_inputs(texts)
+            inputs = self._embedded_inputs(tuple(texts))
             self._embed([text for genome in genomes for text in genome.parts.values()])
-            result: list[list[Answer]] = []
-            for genome in genomes:
-                names = list(genome.parts)
-                classes = np.stack([self._rows[text] for text in genome.parts.values()])
-                result.append([names[i] for i in (inputs @ classes.T).argmax(axis=1)])
+            classes = [np.stack([self._rows[text] for text in genome.parts.values()]) for genome in genomes]
             while len(self._rows) > REMEMBERED:
                 self._rows.popitem(last=False)
-        return result
+        return [inputs @ rows.T for rows in classes]
 
     def _embedded_inputs(self, texts: tuple[str, ...]) -> NDArray[np.float32]:
         import numpy as np
