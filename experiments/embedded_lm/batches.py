@@ -1,0 +1,163 @@
+"""Batches of token ids for training, made by worker processes from seeds alone."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Full
+from random import Random
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
+
+from breeding import WEIGHTS_OF, fixed_prefix, templates  # noqa: E402
+from samples import copy_sample, multi_sample, operator_sample, task_sample  # noqa: E402
+
+from llmevo.llm.embedded.tokenizer import ANSWER, BEGIN, END, Tokenizer  # noqa: E402
+
+WEIGHTS = ROOT / "llmevo" / "llm" / "embedded" / "weights"
+
+
+@dataclass
+class Batch:
+    """Rows of ids (padded at the right), the flat places whose next token is learnt, those tokens, their weights."""
+
+    kind: str
+    ids: np.ndarray
+    places: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    prefix: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Shares of the sample kinds and the size of a step in tokens."""
+
+    task: float = 0.72
+    multi: float = 0.16
+    copy: float = 0.12
+    generic: float = 0.25
+    plain_tokens: int = 4000
+    operator_tokens: int = 2500
+    copying_only: bool = False
+
+
+def pack(kind: str, rows: list[tuple[list[int], list[int]]], prefix: list[int] | None = None) -> Batch:
+    """One batch of (context, answer) rows; the loss is on answers only, each row weighs about the root of its length."""
+    width = max(len(c) + len(a) for c, a in rows) - 1
+    ids = np.full((len(rows), width), END, dtype=np.int64)
+    places, targets, weights = [], [], []
+    for r, (context, answer) in enumerate(rows):
+        whole = context + answer
+        ids[r, : len(whole) - 1] = whole[:-1]
+        first = len(context) - 1
+        places.extend(range(r * width + first, r * width + first + len(answer)))
+        targets.extend(answer)
+        weights.extend([len(answer) ** -0.5] * len(answer))
+    w = np.asarray(weights, dtype=np.float32)
+    return Batch(kind, ids, np.asarray(places), np.asarray(targets), w / w.sum(),
+                 None if prefix is None else np.asarray(prefix))
+
+
+def sliced(rows: list[tuple[list[int], list[int]]], budget: int, rng: Random) -> list[list[tuple[list[int], list[int]]]]:
+    """Rows sorted by length and cut into batches of about `budget` padded tokens, in random order."""
+    rows.sort(key=lambda ca: len(ca[0]) + len(ca[1]))
+    out: list[list[tuple[list[int], list[int]]]] = []
+    batch: list[tuple[list[int], list[int]]] = []
+    for row in rows:
+        if batch and (len(batch) + 1) * (len(row[0]) + len(row[1])) > budget:
+            out.append(batch)
+            batch = []
+        batch.append(row)
+    if len(batch) >= 8 or not out:
+        out.append(batch)
+    rng.shuffle(out)
+    return out
+
+
+class Source:
+    """An endless stream of steps (lists of batches) from a seed."""
+
+    def __init__(self, seed: int, mix: Mix) -> None:
+        self.rng = Random(seed)
+        self.mix = mix
+        self.tok = Tokenizer.load(WEIGHTS / "tokenizer.json")
+        self.prefixes = {n: [BEGIN, *self.tok.encode(fixed_prefix(t))] for n, t in templates().items() if n in WEIGHTS_OF}
+
+    def row(self, pair: tuple[str, str]) -> tuple[list[int], list[int]]:
+        """(context, answer) ids of a sample."""
+        return self.tok.conversation(pair[0]), [*self.tok.encode(pair[1]), END]
+
+    def echo(self) -> tuple[list[int], list[int]]:
+        """Random ids again and again: the purest practice of copying, with a look-up to learn at every token."""
+        block = [self.rng.randrange(3, len(self.tok)) for _ in range(self.rng.randint(3, 16))]
+        if self.rng.random() < 0.3:
+            return [BEGIN, *block, ANSWER], [*block, END]
+        return [BEGIN, *block], block * max(1, 40 // len(block))
+
+    def plain(self) -> tuple[list[int], list[int]]:
+        """A row that is not an operator's."""
+        m, r = self.mix, self.rng.random()
+        if m.copying_only:
+            return self.echo() if r < 0.65 else self.row(copy_sample(self.rng))
+        if r < m.task:
+            return self.row(task_sample(self.rng, 1.0 if self.rng.random() < 0.1 else m.generic))
+        if r < m.task + m.multi:
+            return self.row(multi_sample(self.rng))
+        return self.echo() if self.rng.random() < 0.15 else self.row(copy_sample(self.rng))
+
+    def steps(self) -> Iterator[list[Batch]]:
+        """Each step: one batch of plain rows and one of an operator's, whose fixed text is a shared prefix."""
+        plain: list[Batch] = []
+        operators: list[Batch] = []
+        names = list(WEIGHTS_OF)
+        while True:
+            if not plain:
+                rows = [self.plain() for _ in range(24 * self.mix.plain_tokens // 60)]
+                plain = [pack("plain", b) for b in sliced(rows, self.mix.plain_tokens, self.rng)]
+            step = [plain.pop()]
+            if not self.mix.copying_only:
+                if not operators:
+                    for name in self.rng.choices(names, list(WEIGHTS_OF.values()), k=12):
+                        cut = len(self.prefixes[name])
+                        rows = [self.row(operator_sample(self.rng, name)) for _ in range(3 * self.mix.operator_tokens // 90)]
+                        rows = [(c[cut:], a) for c, a in rows]
+                        operators += [pack(name, b, self.prefixes[name])
+                                      for b in sliced(rows, self.mix.operator_tokens, self.rng)]
+                    self.rng.shuffle(operators)
+                step.append(operators.pop())
+            yield step
+
+
+def _work(seed: int, mix: Mix, queue: mp.Queue[list[Batch]]) -> None:
+    parent = os.getppid()
+    for step in Source(seed, mix).steps():
+        while True:
+            try:
+                queue.put(step, timeout=5)
+                break
+            except Full:
+                if os.getppid() != parent:
+                    return
+
+
+def stream(seed: int, mix: Mix) -> tuple[Iterator[list[Batch]], Callable[[], None]]:
+    """Steps made ahead by one worker process, and a function that ends it; the order depends on the seed alone."""
+    context = mp.get_context("spawn")
+    queue: mp.Queue[list[Batch]] = context.Queue(maxsize=64)
+    worker = context.Process(target=_work, args=(seed, mix, queue), daemon=True)
+    worker.start()
+
+    def steps() -> Iterator[list[Batch]]:
+        while True:
+            yield queue.get(timeout=600)
+
+    return steps(), worker.terminate
+

@@ -1,0 +1,184 @@
+"""The trained twin of the embedded model: a Llama decoder in torch with a shared prefix.
+
+Names of the parameters are those of `transformers.LlamaForCausalLM`, so that the state dict *is* the shipped file.
+`forward(ids, prefix)` computes a common prefix once for all rows (training on long operator templates would otherwise
+spend most of its time on the same text); gradients flow through it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The size of a model; every field is a key of a Llama `config.json`."""
+
+    vocab_size: int
+    hidden_size: int = 128
+    intermediate_size: int = 384
+    num_hidden_layers: int = 4
+    num_attention_heads: int = 4
+    rope_theta: float = 10000.0
+    rms_norm_eps: float = 1e-5
+    max_position_embeddings: int = 2048
+
+    def config(self) -> dict[str, object]:
+        """The `config.json` that transformers reads."""
+        return {
+            **asdict(self),
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "num_key_value_heads": self.num_attention_heads,
+            "head_dim": self.hidden_size // self.num_attention_heads,
+            "hidden_act": "silu",
+            "tie_word_embeddings": True,
+            "attention_bias": False,
+            "mlp_bias": False,
+            "bos_token_id": 0,
+            "eos_token_id": 1,
+            "pad_token_id": 1,
+            "torch_dtype": "float16",
+        }
+
+
+class Norm(nn.Module):
+    """RMS norm with a gain, as in Llama."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.eps)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    half = x.shape[-1] // 2
+    a, b = x[..., :half], x[..., half:]
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
+
+
+class Attention(nn.Module):
+    """Causal attention; `prefix` keys and values (batch 1) are seen by every row."""
+
+    def __init__(self, s: Shape) -> None:
+        super().__init__()
+        h = s.hidden_size
+        self.heads = s.num_attention_heads
+        self.q_proj = nn.Linear(h, h, bias=False)
+        self.k_proj = nn.Linear(h, h, bias=False)
+        self.v_proj = nn.Linear(h, h, bias=False)
+        self.o_proj = nn.Linear(h, h, bias=False)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, past: tuple[Tensor, Tensor] | None, mask: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        b, t, h = x.shape
+        q, k, v = (
+            p(x).view(b, t, self.heads, -1).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
+        if past is not None:
+            k = torch.cat((past[0].expand(b, -1, -1, -1), k), dim=2)
+            v = torch.cat((past[1].expand(b, -1, -1, -1), v), dim=2)
+        o = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+        return self.o_proj(o.transpose(1, 2).reshape(b, t, h)), (k, v)
+
+
+class Mlp(nn.Module):
+    """SwiGLU."""
+
+    def __init__(self, s: Shape) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(s.hidden_size, s.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(s.hidden_size, s.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(s.intermediate_size, s.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
+
+
+class Layer(nn.Module):
+    """One pre-norm decoder layer."""
+
+    def __init__(self, s: Shape) -> None:
+        super().__init__()
+        self.self_attn = Attention(s)
+        self.mlp = Mlp(s)
+        self.input_layernorm = Norm(s.hidden_size, s.rms_norm_eps)
+        self.post_attention_layernorm = Norm(s.hidden_size, s.rms_norm_eps)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, past: tuple[Tensor, Tensor] | None, mask: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        a, kv = self.self_attn(self.input_layernorm(x), cos, sin, past, mask)
+        x = x + a
+        return x + self.mlp(self.post_attention_layernorm(x)), kv
+
+
+class Decoder(nn.Module):
+    """Embedding, layers, final norm."""
+
+    def __init__(self, s: Shape) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(s.vocab_size, s.hidden_size)
+        self.layers = nn.ModuleList(Layer(s) for _ in range(s.num_hidden_layers))
+        self.norm = Norm(s.hidden_size, s.rms_norm_eps)
+
+
+class Net(nn.Module):
+    """A Llama language model; `state_dict()` has the names of `LlamaForCausalLM`."""
+
+    def __init__(self, shape: Shape, seed: int = 0) -> None:
+        super().__init__()
+        self.shape = shape
+        self.model = Decoder(shape)
+        d = shape.hidden_size // shape.num_attention_heads
+        inv = 1.0 / shape.rope_theta ** (torch.arange(0, d, 2).float() / d)
+        angle = torch.outer(torch.arange(shape.max_position_embeddings).float(), inv)
+        self.register_buffer("cos", angle.cos(), persistent=False)
+        self.register_buffer("sin", angle.sin(), persistent=False)
+        gen = torch.Generator().manual_seed(seed)
+        for name, p in self.named_parameters():
+            if p.ndim == 2:
+                std = 0.02 if "embed" in name else shape.hidden_size**-0.5 * 0.7
+                if name.endswith(("o_proj.weight", "down_proj.weight")):
+                    std /= (2 * shape.num_hidden_layers) ** 0.5
+                nn.init.normal_(p, std=std, generator=gen)
+
+    def _run(
+        self, ids: Tensor, past: list[tuple[Tensor, Tensor]] | None, start: int
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        t = ids.shape[1]
+        x = self.model.embed_tokens(ids)
+        if torch.is_autocast_enabled(ids.device.type):
+            x = x.to(torch.bfloat16)
+        cos = self.cos[start : start + t].to(x.dtype)  # type: ignore[index]
+        sin = self.sin[start : start + t].to(x.dtype)  # type: ignore[index]
+        mask = None
+        if past is not None:
+            mask = torch.ones(t, start + t, dtype=torch.bool, device=ids.device).tril(start)
+        kvs = []
+        for i, layer in enumerate(self.model.layers):
+            x, kv = layer(x, cos, sin, None if past is None else past[i], mask)
+            kvs.append(kv)
+        return self.model.norm(x), kvs
+
+    def forward(self, ids: Tensor, prefix: Tensor | None = None) -> Tensor:
+        """Hidden states after the final norm, (rows, tokens, hidden); `prefix` is one row shared by all."""
+        past, start = None, 0
+        if prefix is not None:
+            start = prefix.shape[0]
+            _, past = self._run(prefix[None], None, 0)
+        return self._run(ids, past, start)[0]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores over the vocabulary from hidden states (tied embedding)."""
+        return F.linear(hidden, self.model.embed_tokens.weight)
