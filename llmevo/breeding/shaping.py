@@ -49,7 +49,8 @@ def boltzmann(temperature: float) -> Shaping:
 
     def shape(values: Sequence[float]) -> Weights:
         scores = np.asarray(values, dtype=float)
-        return np.asarray(np.exp((scores - scores.max()) / temperature)) if len(scores) else scores
+        with np.errstate(over="ignore"):  # far below the best is weight 0
+            return np.asarray(np.exp((scores - scores.max()) / temperature)) if len(scores) else scores
 
     return shape
 

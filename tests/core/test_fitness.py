@@ -79,7 +79,7 @@ def test_scores_by_case_are_an_immutable_mapping() -> None:
     given_ = {"a": 1.0, "b": 2.0}
     fitness = Fitness(0.0, cases=given_)
     given_["a"] = 9.0
-    assert fitness.cases == {"a": 1.0, "b": 2.0} and {"b": 2.0, "a": 1.0} == fitness.cases
+    assert fitness.cases == {"a": 1.0, "b": 2.0} and fitness.cases == {"b": 2.0, "a": 1.0}
     assert list(fitness.cases.items()) == [("a", 1.0), ("b", 2.0)] and "c" not in fitness.cases and len(fitness.cases) == 2
     with pytest.raises(KeyError):
         fitness.cases["c"]
