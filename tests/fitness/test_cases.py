@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,10 +64,24 @@ def test_datasets_with_their_label_names(tmp_path: Path) -> None:
     assert pairs(from_dataset(found, limit=2, labels=["N", "P"])) == [("a", "N"), ("b", "P")]
 
 
-def test_an_unknown_data_set_says_what_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("datasets")
-    with pytest.raises(ConfigError, match=r"data set .*nothing-here.* split 'train'"):
-        load_hub(str(tmp_path / "nothing-here"), split="train")
+@pytest.mark.slow
+def test_a_data_set_through_the_loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "set").mkdir()
+    write(tmp_path / "set" / "train.csv", FILES["c.csv"])
+    assert pairs(load_hub(str(tmp_path / "set"), split="train")) == ROWS
+    with pytest.raises(ConfigError, match=r"split 'tset'.* cannot be loaded: .*Should be one of"):
+        load_hub(str(tmp_path / "set"), split="tset")
+
+
+def test_without_the_extra_its_name_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(ConfigError, match=r"data set 'owner/name' needs 'datasets' .*pip install 'llmevo\[datasets\]'"):
+        load_hub("owner/name", split="train")
+    with pytest.raises(ConfigError, match=r"pip install 'llmevo\[datasets\]'"):
+        load_file(write(tmp_path / "x.parquet", ""))
 
 
 def test_columns_labels_ids_and_further_fields() -> None:

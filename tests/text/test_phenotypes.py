@@ -126,6 +126,7 @@ def test_an_evaluation_of_a_whole_cohort() -> None:
     assert [fitness.value for fitness in found] == [pytest.approx(2 / 3), 0.0]
 
 
+@pytest.mark.slow
 def test_a_missing_encoder_says_what_to_do(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     with pytest.raises(ConfigError, match="cannot be loaded"):
