@@ -111,7 +111,9 @@ class Connections:
         clock: Clock = REAL_CLOCK,
         seed: Seed | None = None,
         env: Mapping[str, str] | None = None,
+        grace: float = 10.0,
     ) -> None:
+        self._grace = grace
         if in_flight < 1:
             raise ConfigError(f"in_flight must be at least 1, not {in_flight}")
         self._own = [Database(None)] if database is None else []
@@ -139,7 +141,8 @@ class Connections:
                 f"`price: {{input: ..., output: ...}}` (US dollars per million tokens; 0 for your own server), or choose a "
                 f"budget in calls or tokens."
             )
-        gate = self._gate(spec, endpoint)
+        # A model in this process makes its own batches of what waits.
+        gate = None if local and spec.in_flight is None else self._gate(spec, endpoint)
         booked = Booked(endpoint, self.ledger, gate=gate, price=price, local=local)
         seed = self._seed.fold("retry", endpoint.key).value
         retry = Retry(booked, attempts=spec.attempts, max_wait=spec.max_wait, clock=self._clock, rng=random.Random(seed))
@@ -147,7 +150,9 @@ class Connections:
         return model
 
     async def aclose(self) -> None:
-        """Closes sessions, and the database and cache that were opened here."""
+        """Waits up to `grace` seconds for what was sent, closes sessions, and the database and cache that were opened
+        here."""
+        await self.ledger.drain(self._grace)
         for model in self._models.values():
             close = getattr(model.endpoint, "aclose", None)
             if close is not None:

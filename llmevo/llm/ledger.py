@@ -25,7 +25,7 @@ from llmevo.llm.limiter import Gate
 from llmevo.llm.prices import Price
 from llmevo.llm.wire import tokens_at_most
 from llmevo.storage.answers import Answer, Answers, Outcome
-from llmevo.storage.budget import Budget
+from llmevo.storage.budget import Budget, Reservation
 
 KEY_VERSION = 1
 
@@ -53,6 +53,9 @@ class Ledger:
     answers: Answers
     budget: Budget = field(default_factory=Budget)
     flights: dict[str, asyncio.Future[Reply | None]] = field(default_factory=dict)
+    """Questions that somebody waits for, by key."""
+    sent: dict[str, asyncio.Task[Reply]] = field(default_factory=dict)
+    """Attempts that are on their way, by key, whether or not somebody waits."""
     asked: int = 0
     """Questions put to this ledger."""
     hits: int = 0
@@ -83,6 +86,18 @@ class Ledger:
         written.add_done_callback(committed)
         await waiting
 
+    async def drain(self, seconds: float) -> None:
+        """Waits that long for what was sent, and cancels what is then still open (booked at its upper bound). Sends
+        nothing."""
+        loop = asyncio.get_running_loop()
+        tasks = [task for task in self.sent.values() if task.get_loop() is loop]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
     def _wake(self) -> None:
         self._rung = False  # before the queue is read: what comes later rings again
         while self._done:
@@ -94,6 +109,17 @@ class Ledger:
                 waiting.set_result(None)
             else:
                 waiting.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """An attempt that is about to be sent: its reservation, the number of its intent, its entry at the gate."""
+
+    key: str
+    upper: Usage
+    place: Reservation
+    number: int | None
+    entry: int
 
 
 class Remembered:
@@ -159,6 +185,8 @@ class Booked:
     Replies and failures that the provider billed cost what it says; an attempt of unknown outcome costs its upper bound; one
     that certainly was not billed costs nothing and counts as no call. `price` None or zero-priced with `local=True`: nothing
     is billed, so no intent is needed before the call. No place at the gate is held while anything is written.
+    Who is cancelled before sending costs nothing; what was sent goes on without its asker until it is recorded, and an equal
+    question shares it.
     """
 
     def __init__(
@@ -178,66 +206,78 @@ class Booked:
         return self._priced(Usage(1, *tokens_at_most(request)))
 
     async def __call__(self, request: Request) -> Reply:
-        if self._gate is None:
-            return await self._whole(request)
-        async with self._gate.ahead:
-            return await self._whole(request)
-
-    async def _whole(self, request: Request) -> Reply:
-        """One attempt and, if it brought a reply, the record of it."""
         key = question_key(self.key, request)
-        number, outcome, note, reply = await self._attempt(key, request)
-        answer = Answer(reply.text, reply.finish, reply.usage)
-        written = self._ledger.answers.settle(number, key, self.key, outcome, reply.usage, note=note, answer=answer)
-        await self._ledger.durable(written)
-        return reply
+        sent = self._ledger.sent
+        if key not in sent:
+            if self._gate:
+                await self._gate.ahead.acquire()
+            try:
+                attempt = await self._begin(key, self.upper(request))
+            except BaseException:
+                if self._gate:
+                    self._gate.ahead.release()
+                raise
+            sending = self._send(request, attempt)
+            if self._local:
+                return await sending
+            task = sent[key] = asyncio.get_running_loop().create_task(sending)
+            task.add_done_callback(lambda done: (sent.pop(key, None), done.cancelled() or done.exception()))
+        # What was sent will be billed: it is recorded even if nobody waits for it any more.
+        return await asyncio.shield(sent[key])
 
-    async def _attempt(self, key: str, request: Request) -> tuple[int | None, Outcome, str, Reply]:
-        """One attempt, reserved and recorded before; what failed is settled here, what succeeded is settled with its
-        answer."""
-        gate, answers, budget = self._gate, self._ledger.answers, self._ledger.budget
-        upper = self.upper(request)
-        place = await budget.reserve(upper)
-        number, entry = None, 0
-        outcome: Outcome = "unbilled"
-        spent, note = FREE, ""
+    async def _begin(self, key: str, upper: Usage) -> _Attempt:
+        """All that comes before sending. Cancelled or refused here, it cost nothing."""
+        answers, budget = self._ledger.answers, self._ledger.budget
+        place, number = await budget.reserve(upper), None
         try:
             if not self._local:
                 number, written = answers.intend(key, self.key, upper)
                 await self._ledger.durable(written)
-            if gate:
-                entry = await gate.enter()
+            entry = await self._gate.enter() if self._gate else 0
+        except BaseException as error:
+            budget.settle(place)
+            if number is not None:
+                answers.settle(number, key, self.key, "unbilled", FREE, note=type(error).__name__)
+            raise
+        return _Attempt(key, upper, place, number, entry)
+
+    async def _send(self, request: Request, attempt: _Attempt) -> Reply:
+        """Sends, settles, and returns the reply when it is on the disk."""
+        gate, key, number = self._gate, attempt.key, attempt.number
+        answers, budget = self._ledger.answers, self._ledger.budget
+        try:
             try:
-                if not self._local:
-                    outcome, spent = "unknown", upper
                 reply = self._stored_form(await self._llm(request))
                 if gate:
-                    gate.succeeded(entry)
-            except LlmevoError as error:
-                outcome, spent = self._failed(error, upper)
+                    gate.succeeded(attempt.entry)
+            except BaseException as error:
+                outcome, spent = self._failed(error, attempt.upper)
                 if gate:
-                    gate.failed(entry, error)
+                    gate.failed(attempt.entry, error)
+                budget.settle(attempt.place, spent)
+                if number is not None or outcome == "failed":
+                    answers.settle(number, key, self.key, outcome, spent, note=type(error).__name__)
                 raise
             finally:
                 if gate:
                     gate.leave()
-            outcome, spent = _OUTCOMES[reply.finish], reply.usage
-            return number, outcome, "estimated" if reply.estimated else "", reply
-        except BaseException as error:
-            note = type(error).__name__
-            raise
+            budget.settle(attempt.place, reply.usage)
+            note = "estimated" if reply.estimated else ""
+            answer = Answer(reply.text, reply.finish, reply.usage)
+            outcome = _OUTCOMES[reply.finish]
+            await self._ledger.durable(answers.settle(number, key, self.key, outcome, reply.usage, note=note, answer=answer))
+            return reply
         finally:
-            budget.settle(place, spent)
-            if outcome == "failed" or (outcome in ("unbilled", "unknown") and number is not None):
-                answers.settle(number, key, self.key, outcome, spent, note=note)
+            if gate:
+                gate.ahead.release()
 
-    def _failed(self, error: LlmevoError, upper: Usage) -> tuple[Outcome, Usage]:
-        if isinstance(error, Transient):
-            return ("unknown", upper) if error.spent is None and not self._local else ("unbilled", FREE)
+    def _failed(self, error: BaseException, upper: Usage) -> tuple[Outcome, Usage]:
+        """How a failed attempt is booked: what is not known for certain costs its upper bound."""
         if isinstance(error, CallFailed) and error.usage.calls:
             error.usage = self._priced(error.usage)
             return "failed", error.usage
-        return "unbilled", FREE
+        certain = isinstance(error, LlmevoError) and not (isinstance(error, Transient) and error.spent is None)
+        return ("unbilled", FREE) if certain or self._local else ("unknown", upper)
 
     def _priced(self, usage: Usage) -> Usage:
         if self._price is None:

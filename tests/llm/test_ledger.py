@@ -27,6 +27,7 @@ from llmevo.storage.answers import Answers
 from llmevo.storage.budget import Budget
 from llmevo.storage.database import Database
 from llmevo.testing.clock import FakeClock
+from llmevo.testing.clock import settle as settled
 from llmevo.testing.server import Action, FaultyLLM, Seen, billed_in
 from tests.llm.helpers import ask, through
 
@@ -118,23 +119,73 @@ def test_a_failure_in_flight_is_shared_and_the_next_asks_again() -> None:
     asyncio.run(run())
 
 
-def test_when_the_one_who_asks_is_cancelled_another_asks() -> None:
+@pytest.mark.fault("S13")
+def test_what_was_sent_is_recorded_although_its_asker_is_cancelled_and_another_shares_it() -> None:
     async def run() -> None:
         clock = FakeClock(auto=False)
-        llm = ScriptedLLM(["lost", "found"], delay=1.0, clock=clock)
+        llm = ScriptedLLM(["found"], delay=1.0, clock=clock)
         model, ledger = stack(llm, Database(None))
         first, second = asyncio.create_task(model(ask())), asyncio.create_task(model(ask()))
         while not llm.requests:
             await asyncio.sleep(0.001)
         first.cancel()
-        while len(llm.requests) < 2:
-            await asyncio.sleep(0.001)
+        await settled()
+        third = asyncio.create_task(model(ask()))
         await clock.advance(2)
-        assert (await second).text == "found"
-        assert ledger.budget.spent.calls == 2  # the cancelled one may have been billed
-        assert ledger.budget.spent.tokens_out == 512 + 1
+        assert (await second).text == (await third).text == "found" and first.cancelled()
+        assert len(llm.requests) == 1 and ledger.budget.spent.calls == 1
 
     asyncio.run(run())
+
+
+def test_who_is_cancelled_before_sending_costs_nothing_and_another_asks() -> None:
+    async def run() -> None:
+        database = Database(None)
+        hold, held = threading.Event(), threading.Event()
+
+        def block(connection: object) -> None:
+            held.set()
+            hold.wait()
+
+        llm = ScriptedLLM(["found"])
+        model, ledger = stack(llm, database)
+        database.submit(block)
+        held.wait()
+        first, second = asyncio.create_task(model(ask())), asyncio.create_task(model(ask()))
+        await settled()  # the intent waits for the disk
+        first.cancel()
+        await settled()
+        hold.set()
+        assert (await second).text == "found" and len(llm.requests) == 1
+        assert ledger.budget.spent.calls == 1 and ends(database) == ["unbilled", "answer"]
+        database.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.fault("S13")
+def test_closing_waits_for_what_was_sent_sends_nothing_more_and_books_what_is_late(tmp_path: Path) -> None:
+    async def run(server: FaultyLLM, grace: float) -> tuple[list[str], Usage]:
+        database = Database(tmp_path / f"{grace}.sqlite")
+        async with Connections(database=database, in_flight=4, grace=grace) as models:
+            model = models.connect(ModelSpec("test", base_url=server.url))
+            tasks = [asyncio.create_task(model(ask(str(i)))) for i in range(20)]
+            while len(server.requests) < 4:
+                await asyncio.sleep(0.001)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        found = ends(database), models.ledger.budget.spent
+        database.close()
+        return found
+
+    with FaultyLLM(lambda seen: Action("ok", delay=0.05)) as server:
+        found, spent = asyncio.run(run(server, 10.0))
+        assert found.count("answer") == 4 and set(found) == {"answer", "unbilled"}
+        assert spent == Usage(*server.spent) and len(server.requests) == 4
+    with FaultyLLM(lambda seen: Action("ok", delay=0.2)) as server:
+        found, spent = asyncio.run(run(server, 0.0))
+        assert found.count("unknown") == 4 and spent.tokens_out == 4 * 512 and len(server.requests) == 4
 
 
 @pytest.mark.fault("L12")
