@@ -64,7 +64,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
 
     def evaluator(cases: tuple[Case, ...]) -> Evaluator[TextGenome]:
         if task.encoder is not None:
-            return Evaluator(Encoded(_encoder(task.encoder), key=task.encoder), cases, task.scorer)
+            return Evaluator(Encoded(_encoder(task.encoder), key=config.task.encoder or task.encoder), cases, task.scorer)
         return Evaluator(Prompted(models["task"], task.template, max_tokens=task.max_tokens), cases, task.scorer)
 
     evaluate = evaluator(task.dev)

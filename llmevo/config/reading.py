@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,13 @@ from llmevo.recipes import parameters, recipe
 
 MAX_BYTES = 1_000_000
 MAX_ALIASES = 50
+MAX_DEPTH = 50
+MAX_NODES = 100_000
+"""Values that a run file may hold, those behind aliases counted wherever they stand."""
 TOP = tuple(name for name in RunConfig.model_fields if name != "settings")
 
+OPENING = (yaml.BlockMappingStartToken, yaml.BlockSequenceStartToken, yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)
+CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 Lines = dict[tuple[str | int, ...], int]
 
 
@@ -35,17 +42,50 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     values, lines = load_yaml(text, str(path))
     for override in overrides:
-        _override(values, override)
+        place = _override(values, override)
+        lines = {known: line for known, line in lines.items() if known[: len(place)] != place}
     return check_config(values, where=str(path), lines=lines, near=path.parent)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe types only, and only `true` and `false` are booleans: `yes`, `no`, `on` and `off` are words."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+
+
+def _scan(text: str, where: str) -> None:
+    """Refuses a text whose tokens already show that it would take for ever."""
+    depth = aliases = 0
+    for token in yaml.scan(text):
+        depth += isinstance(token, OPENING) - isinstance(token, CLOSING)
+        aliases += isinstance(token, yaml.AliasToken)
+        if aliases > MAX_ALIASES:
+            raise ConfigError(f"{where}: more than {MAX_ALIASES} aliases; write the values out")
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{where}, line {token.start_mark.line + 1}: nested more than {MAX_DEPTH} deep; write it flatter")
+
+
+def _plain(text: str) -> Any:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def load_yaml(text: str, where: str) -> tuple[dict[str, Any], Lines]:
     """The mapping of a YAML text and the line of every key. Safe types only, few aliases, no key twice."""
     try:
-        if sum(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)) > MAX_ALIASES:
-            raise ConfigError(f"{where}: more than {MAX_ALIASES} aliases; write the values out")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        _scan(text, where)
+        node = yaml.compose(text, Loader=_Loader)
+        if node is not None and _size(node, {}) > MAX_NODES:
+            raise ConfigError(f"{where}: more than {MAX_NODES:,} values; write less, and data into files of their own")
+        values = _plain(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -57,6 +97,16 @@ def load_yaml(text: str, where: str) -> tuple[dict[str, Any], Lines]:
     return values, lines
 
 
+def _size(node: Any, known: dict[int, int]) -> int:
+    """How many values a node stands for when every alias is written out; too many for one that holds itself."""
+    if id(node) not in known:
+        known[id(node)] = MAX_NODES
+        pairs = node.value if isinstance(node, yaml.MappingNode | yaml.SequenceNode) else ()
+        inner = [part for one in pairs for part in (one if isinstance(one, tuple) else (one,))]
+        known[id(node)] = 1 + sum(_size(part, known) for part in inner)
+    return known[id(node)]
+
+
 def check_config(
     values: Mapping[str, Any], *, where: str = "the configuration", lines: Lines | None = None, near: Path | None = None
 ) -> RunConfig:
@@ -64,14 +114,17 @@ def check_config(
     lines = lines or {}
     if not isinstance(values.get("recipe"), str):
         raise ConfigError(f"{where}: which recipe? Add e.g. `recipe: evoprompt-ga` (`llmevo recipes` lists them)")
-    found = recipe(values["recipe"], near)
-    known = parameters(found)
+    try:
+        found = recipe(values["recipe"], near)
+        known = parameters(found)
+    except ConfigError as error:
+        raise ConfigError(f"{where}{_at(lines, ('recipe',))}recipe: {error}") from error
     settings = {key: value for key, value in values.items() if key in known}
     rest = {key: value for key, value in values.items() if key not in known}
     schema = create_model(
         "Settings",
         __config__=ConfigDict(extra="forbid", strict=True),
-        **{name: (one.annotation, ... if one.default is inspect.Parameter.empty else one.default) for name, one in known.items()},
+        **{name: (_given(one.annotation, Any), _given(one.default, ...)) for name, one in known.items()},
     )  # type: ignore[call-overload]
     mistakes: list[str] = []
     checked: Any = None
@@ -83,8 +136,11 @@ def check_config(
         value = settings.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and value < 1:
             mistakes.append(_at(lines, (name,)) + f"{name}: {value} is out of range; give at least 1")
+    if "settings" in rest:
+        del rest["settings"]
+        mistakes.append(_at(lines, ("settings",)) + "settings: unknown key; the recipe's settings stand beside `recipe`, not under a key")
     try:
-        config = RunConfig.model_validate({**rest, "settings": {}})
+        config = RunConfig.model_validate(rest)
     except ValidationError as error:
         mistakes += _mistakes(error, lines, (*TOP, *known), (*TOP, *known))
     if mistakes:
@@ -96,6 +152,10 @@ def resolved(config: RunConfig) -> dict[str, Any]:
     """The configuration as plain values with all defaults, as it is written into the run folder."""
     values = config.model_dump(mode="json", exclude={"settings"})
     return {**values, **TypeAdapter(dict[str, Any]).dump_python(config.settings, mode="json")}
+
+
+def _given(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is inspect.Parameter.empty else value
 
 
 def _mistakes(error: ValidationError, lines: Lines, top: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -111,11 +171,29 @@ def _mistakes(error: ValidationError, lines: Lines, top: Sequence[str], known: S
         elif one["type"] == "value_error":
             what = f"{name}: {one['msg'].removeprefix('Value error, ')}"
         else:
-            what = f"{name}: {one['msg'][0].lower() + one['msg'][1:]}, not {one['input']!r}"
+            what = f"{name}: {one['msg'][0].lower() + one['msg'][1:]}, not {_cut(one['input'])}{_hint(one)}"
         line = _at(lines, place) + what
         if line not in found:
             found.append(line)
     return found
+
+
+def _cut(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _hint(one: Mapping[str, Any]) -> str:
+    """The cure for what YAML reads otherwise than people do."""
+    value = one["input"]
+    if one["type"] == "bool_type" and isinstance(value, str):
+        return " (write true or false)"
+    if one["type"] in ("float_type", "int_type") and isinstance(value, str):
+        try:
+            return f" (a text in YAML; write {float(value)!r} without quotes)" if math.isfinite(float(value)) else ""
+        except ValueError:
+            return ""
+    return ""
 
 
 def _is_branch(part: str | int) -> bool:
@@ -155,21 +233,26 @@ def _note_lines(node: Any, place: tuple[str | int, ...], lines: Lines, where: st
             _note_lines(value, (*place, i), lines, where)
 
 
-def _override(values: dict[str, Any], override: str) -> None:
+def _override(values: dict[str, Any], override: str) -> tuple[str, ...]:
+    """Puts a value from the command line in its place; gives the place."""
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {override}: write key=value or section.key=value")
     try:
-        value = yaml.safe_load(text)
+        _scan(text, f"--set {path}")
+        value = _plain(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML") from error
     target = values
     *parents, last = path.split(".")
     for part in parents:
-        inner = target.setdefault(part, {})
+        inner = target.get(part)
+        if inner is None:
+            inner = target[part] = {}
         if isinstance(inner, str) and parents[0] == "models":
             inner = target[part] = {"model": inner}
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {override}: {part!r} holds {inner!r}, which has no keys of its own")
         target = inner
     target[last] = value
+    return (*parents, last)

@@ -14,7 +14,7 @@ Amount = Annotated[float, Field(gt=0)]
 class Section(BaseModel):
     """A part of a run file: no unknown keys, no silent conversions (`yes` is no boolean, `1e-3` in quotes no number)."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class PriceConfig(Section):

@@ -51,7 +51,7 @@ def load_task(config: TaskConfig, *, seed: int, near: Path | None) -> Task:
         folder.task if folder else TaskTemplate(),
         tuple(seeds),
         config.description,
-        config.encoder,
+        _encoder(config.encoder, near),
         tuple(words),
         config.max_tokens,
         near,
@@ -91,9 +91,16 @@ def load_cases(config: CasesConfig, near: Path | None) -> list[Case]:
 
 
 def _beside(path: str, near: Path | None) -> Path:
-    """A path as written, or else beside the run file."""
+    """A path beside the run file, or else as written, if only that exists."""
     place = Path(path).expanduser()
-    return place if place.is_absolute() or near is None or not (near / place).exists() else near / place
+    if near is None or place.is_absolute():
+        return place
+    return place if place.exists() and not (near / place).exists() else near / place
+
+
+def _encoder(name: str | None, near: Path | None) -> str | None:
+    """A folder beside the run file, or else the name as written: a folder, or a model of the hub."""
+    return str(_beside(name, near)) if name and _beside(name, near).is_dir() else name
 
 
 def _descriptions(seeds: Sequence[str | Mapping[str, str]], labels: Sequence[str]) -> list[Mapping[str, str]]:

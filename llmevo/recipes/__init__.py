@@ -41,8 +41,12 @@ def recipe(name: str, near: Path | None = None) -> Recipe:
 
 
 def parameters(found: Recipe) -> dict[str, inspect.Parameter]:
-    """The settings of a recipe: its keyword parameters, with types and defaults."""
-    signature = inspect.signature(found, eval_str=True)
+    """The settings of a recipe: its keyword parameters, with types and defaults. Raises `ConfigError` when it cannot say them."""
+    try:
+        signature = inspect.signature(found, eval_str=True)
+    except (NameError, TypeError, ValueError) as error:
+        name = getattr(found, "__qualname__", repr(found))
+        raise ConfigError(f"the settings of {name} cannot be read: {error}; import what its annotations name") from error
     return {name: one for name, one in signature.parameters.items() if one.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
