@@ -81,7 +81,10 @@ def test_ties_go_to_the_incumbent(field: tuple[People, People], succession: Any)
     assert succession(population, twins, rng()) == population
 
 
-@pytest.mark.parametrize("succession", [truncation(1), truncation(3), one_to_one(), CELL, per_case(), Lottery(3), Lottery(2, 0, 9), keep_all])
+ELITIST = [truncation(1), truncation(3), one_to_one(), CELL, per_case(), Lottery(3), Lottery(2, 0, 9), keep_all]
+
+
+@pytest.mark.parametrize("succession", ELITIST)
 def test_the_best_lives_on(succession: Any) -> None:
     population = [one(f"p{i}", float(i), seat=i, digits=f"{i}", cases={"x": float(i)}, measures=(float(i % 2),)) for i in range(5)]
     births = [one(f"b{i}", float(i) - 2, seat=i, digits=f"1{i}", cases={"x": i - 2.0}, measures=(float(i % 2),)) for i in range(5)]

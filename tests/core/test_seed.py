@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,5 +45,5 @@ def test_generators_are_fresh_and_independent() -> None:
     assert seed.rng().random() == seed.rng().random()
     draws = [seed.fold(i).rng().random() for i in range(2000)]
     assert abs(sum(draws) / len(draws) - 0.5) < 0.03
-    pairs = sum(a * b for a, b in zip(draws, draws[1:], strict=False)) / (len(draws) - 1)
+    pairs = sum(a * b for a, b in pairwise(draws)) / (len(draws) - 1)
     assert abs(pairs - 0.25) < 0.03, "neighbouring ordinals are correlated"
