@@ -50,7 +50,8 @@ class HttpLLM:
         self._deadline, self._most, self._clock = timeout, max_response_bytes, clock
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(30.0, timeout))
         # The newer OpenAI models refuse `max_tokens`, and most other servers know nothing else.
-        self._cap = "max_completion_tokens" if urlsplit(self.base_url).hostname == "api.openai.com" else "max_tokens"
+        ours = urlsplit(self.base_url).hostname == "api.openai.com"
+        self._cap = wire.cap_of(self._extra, "max_completion_tokens" if ours else "max_tokens")
         identity = {"provider": "http", "endpoint": self.base_url, "model": model, "extra": self._extra, "seeded": seeded}
         self.key = canonical(identity)
         self._url = _join(self.base_url, "chat/completions")

@@ -38,7 +38,7 @@ class OpenAISdk:
         address = checked_url(base_url) if base_url else OPENAI
         self.names = Names(model, address, secret.name if secret else None)
         self._extra, self._seeded, self._timeout, self._clock = dict(extra or {}), seeded, timeout, clock
-        self._cap = "max_completion_tokens" if address == OPENAI else "max_tokens"
+        self._cap = wire.cap_of(self._extra, "max_completion_tokens" if address == OPENAI else "max_tokens")
         self._client = self._openai.AsyncOpenAI(
             api_key=secret.reveal() if secret else "none", base_url=address, max_retries=0, timeout=timeout
         )
@@ -97,13 +97,14 @@ class LitellmSdk:
         self.names = Names(model, address or model.partition("/")[0], secret.name if secret else None)
         self._address, self._secret = address, secret
         self._extra, self._seeded, self._timeout, self._clock = dict(extra or {}), seeded, timeout, clock
+        self._cap = wire.cap_of(self._extra, "max_tokens")
         # Keys that the package finds by itself are kept out of messages, too.
         self._seen = [Secret(name, value) for name, value in os.environ.items() if name.endswith("_API_KEY") and value]
         identity = {"provider": "litellm", "endpoint": address, "model": model, "extra": self._extra, "seeded": seeded}
         self.key = canonical(identity)
 
     async def __call__(self, request: Request) -> Reply:
-        fields = wire.body(self.names.model, request, self._extra, cap="max_tokens", seeded=self._seeded)
+        fields = wire.body(self.names.model, request, self._extra, cap=self._cap, seeded=self._seeded)
         try:
             found = await self._litellm.acompletion(
                 **fields,

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from llmevo.core.errors import ConfigError
 from llmevo.core.fitness import Usage
 from llmevo.llm.contract import EmptyReply, Finish, Reply, Request
 from llmevo.llm.faults import BadGateway, Names, clean
@@ -22,6 +23,19 @@ def tokens_at_most(request: Request) -> tuple[int, int]:
     """
     size = sum(len(message.content.encode("utf-8", "surrogatepass")) for message in request.messages)
     return size + 16 * len(request.messages) + 64, request.sampling.max_tokens
+
+
+def cap_of(extra: Mapping[str, Any], usual: str) -> str:
+    """The name of the field that bounds the answer; `max_tokens: null` among the extras asks for the newer name.
+
+    Raises `ConfigError` for extras that would change what is asked or break the bound on what a call costs.
+    """
+    for name in ("model", "messages", "stream", "n", "best_of", "max_tokens", "max_completion_tokens"):
+        value = extra.get(name)
+        if value is not None and value is not False and (name, value) not in (("n", 1), ("best_of", 1)):
+            cure = "set max_tokens of the model instead" if name.startswith("max_") else "it cannot be set here"
+            raise ConfigError(f"extra: {name} = {extra[name]!r} would pass what is reserved for a call: {cure}")
+    return "max_completion_tokens" if "max_tokens" in extra else usual
 
 
 def body(model: str, request: Request, extra: Mapping[str, Any], *, cap: str, seeded: bool) -> dict[str, Any]:

@@ -8,10 +8,22 @@ import json
 import tracemalloc
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from llmevo.core import ConfigError, Usage
-from llmevo.llm import EmptyReply, HttpLLM, Refused, Reply, RequestRejected, Unreachable
-from llmevo.llm.faults import BadGateway, ContextTooLong, NoConnection, RateLimited, ServerFault, TimedOut, Transient
+from llmevo.core import ConfigError, LlmevoError, Usage
+from llmevo.llm import EmptyReply, HttpLLM, Refused, Reply, RequestRejected, Unreachable, wire
+from llmevo.llm.faults import (
+    BadGateway,
+    ContextTooLong,
+    Names,
+    NoConnection,
+    RateLimited,
+    ServerFault,
+    TimedOut,
+    Transient,
+    from_status,
+)
 from llmevo.llm.http import TooLarge
 from llmevo.testing.server import Action, FaultyLLM, Seen
 from tests.llm.helpers import KEY, ask, attempt
@@ -53,6 +65,15 @@ def test_extra_fields_win_and_null_removes_one_and_a_seed_follows_the_sample() -
         assert "temperature" not in bodies[0] and bodies[0]["reasoning_effort"] == "low"
         assert bodies[0]["seed"] == bodies[1]["seed"] != bodies[2]["seed"]
         assert 0 <= bodies[0]["seed"] < 2**31
+
+
+def test_the_bound_of_an_answer_cannot_be_undone_by_extras() -> None:
+    for extra in ({"max_tokens": 9999}, {"n": 4}, {"stream": True}, {"max_completion_tokens": 5, "x": 1}, {"model": "other"}):
+        with pytest.raises(ConfigError, match="would pass what is reserved"):
+            HttpLLM("test", base_url="http://h/v1", extra=extra)
+    with FaultyLLM() as server:
+        attempt(server, ask(max_tokens=9), extra={"max_tokens": None})
+        assert "max_tokens" not in server.requests[0].body and server.requests[0].body["max_completion_tokens"] == 9
 
 
 @pytest.mark.fault("L7")
@@ -321,3 +342,32 @@ def test_connections_are_kept_and_a_second_loop_opens_its_own() -> None:
 def test_an_address_that_cannot_work_or_holds_a_key_is_refused(url: str) -> None:
     with pytest.raises(ConfigError):
         HttpLLM("test", base_url=url)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                "choices message content usage error code finish_reason refusal text prompt_tokens completion_tokens type".split()
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON | st.binary(max_size=60))
+def test_any_body_is_a_reply_or_a_typed_failure(found: object) -> None:
+    raw = found if isinstance(found, bytes) else json.dumps(found).encode()
+    names = Names("m", "http://h/v1")
+    try:
+        assert wire.completion(raw, "application/json", ask(), names).usage.calls == 1
+    except (EmptyReply, BadGateway):
+        pass
+    for status in (302, 400, 401, 404, 429, 500):
+        error = from_status(status, {}, raw.decode("utf-8", "replace"), names)
+        assert isinstance(error, LlmevoError) and str(error).isprintable() and len(str(error)) < 800
