@@ -2,9 +2,10 @@
 
 from llmevo.fitness.cases import Splits, apart, checked, label_names, new_case, split, with_labels
 from llmevo.fitness.contract import Answer, Case, Failure, NoAnswer, Phenotype, Score, Scorer
-from llmevo.fitness.evaluator import Evaluator, FunctionFitness
+from llmevo.fitness.evaluator import Evaluator
 from llmevo.fitness.files import from_rows, load_aligned, load_file, load_hub
-from llmevo.fitness.scorers import SHIPPED, FunctionScorer, scorer_named
+from llmevo.fitness.functions import FunctionFitness, FunctionScorer
+from llmevo.fitness.scorers import SHIPPED, scorer_named
 
 __all__ = [
     "SHIPPED",

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
-import inspect
 import math
-import traceback
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from llmevo.core.context import Context
 from llmevo.core.errors import ConfigError, InvalidFitness, Pause
-from llmevo.core.fitness import FREE, Fitness, as_score
+from llmevo.core.fitness import Fitness
 from llmevo.core.gather import gather
 from llmevo.core.genome import Genome, content_key
 from llmevo.core.mating import CaseSlice
-from llmevo.core.resolve import function_key, nearest
+from llmevo.core.resolve import nearest
 from llmevo.fitness.contract import Answer, Case, Failure, NoAnswer, Phenotype, Score, Scorer
-from llmevo.fitness.scorers import is_async, scored
+from llmevo.fitness.functions import described, scored
 from llmevo.library.reader import clean
 from llmevo.llm.contract import CallFailed
 
@@ -164,61 +161,3 @@ def _cut(text: str, length: int) -> str:
     """The text as it may be stored and shown, at most so long."""
     text = clean(text)
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def described(error: BaseException) -> str:
-    """An exception for a record: type, message, and the last 20 lines of its traceback."""
-    lines = "".join(traceback.format_exception(error)).rstrip().split("\n")
-    return f"{type(error).__name__}: {error}\n" + "\n".join(lines[-20:])
-
-
-class FunctionFitness(Generic[G]):
-    """A user's function as an evaluation: what `reads` gives of a genome (itself by default) to a number, a
-    `Score`, a `(number, words)` pair, or a whole `Fitness`.
-
-    Numbers are ints, floats, bools and one-element arrays; None, text, dicts, NaN and infinity fail the
-    genome and are named. An exception fails the genome, with its traceback; `Pause` stops the run. A sync
-    function runs in a thread.
-    """
-
-    whole_cohort = False
-
-    def __init__(self, function: Callable[[Any], Any], *, reads: Callable[[G], Any] | None = None) -> None:
-        self.function = function
-        self.reads = reads
-
-    @property
-    def key(self) -> str:
-        """Where the function is and what its source hashes to."""
-        return f"function({function_key(self.function)})"
-
-    async def __call__(self, genomes: Sequence[G], contexts: Sequence[Context]) -> list[Fitness]:
-        return await gather(self._one(*each) for each in zip(genomes, contexts, strict=True))
-
-    async def _one(self, genome: G, context: Context) -> Fitness:
-        try:
-            subject = genome if self.reads is None else self.reads(genome)
-            if is_async(self.function):
-                value = await self.function(subject)
-            else:
-                value = await asyncio.to_thread(self.function, subject)
-                value = await value if inspect.isawaitable(value) else value
-        except (Pause, ConfigError):
-            raise
-        except Exception as error:
-            return Fitness.failed(f"the fitness function raised {described(error)}", context.meter.usage)
-        return fitness_of(value, context)
-
-
-def fitness_of(value: Any, context: Context) -> Fitness:
-    """A `Fitness` from what a user's function returned, with what the context was charged; a failure that
-    names anything else.
-    """
-    usage = context.meter.usage
-    if isinstance(value, Fitness):
-        return value if usage == FREE else replace(value, usage=value.usage + usage)
-    try:
-        score = scored(value)
-        return Fitness(as_score(score.value), feedback=(score.explanation,) if score.explanation else (), usage=usage)
-    except InvalidFitness as error:
-        return Fitness.failed(str(error), usage)

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -14,10 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmevo.core.errors import ConfigError, InvalidFitness
-from llmevo.core.fitness import as_score
-from llmevo.core.resolve import function_key, nearest, need, resolve
+from llmevo.core.errors import ConfigError
+from llmevo.core.resolve import nearest, need, resolve
 from llmevo.fitness.contract import Case, Score, Scorer
+from llmevo.fitness.functions import FunctionScorer
 from llmevo.fitness.overlap import sari, token_f1
 
 if TYPE_CHECKING:
@@ -204,56 +202,6 @@ class Bleu:
 
     async def __call__(self, answer: str, case: Case, context: Context) -> Score:
         return Score(min(self._bleu.sentence_score(answer, list(case.targets)).score / 100, 1.0))
-
-
-@dataclass(frozen=True)
-class FunctionScorer:
-    """A user's function as a scorer: `(answer, case)`, and `context` if it has such a parameter, to a number, a `Score`, or
-    `(number, words)`.
-
-    A sync function runs in a thread, several at a time; an async one runs in the event loop.
-    """
-
-    function: Callable[..., Any]
-    minimum: float = 0.0
-
-    @property
-    def key(self) -> str:
-        return f"function({function_key(self.function)},minimum={self.minimum:g})"
-
-    @cached_property
-    def _with_context(self) -> bool:
-        try:
-            return "context" in inspect.signature(self.function).parameters
-        except ValueError:
-            return False
-
-    async def __call__(self, answer: str, case: Case, context: Context) -> Score:
-        more = {"context": context} if self._with_context else {}
-        if is_async(self.function):
-            return scored(await self.function(answer, case, **more))
-        value = await asyncio.to_thread(self.function, answer, case, **more)
-        return scored(await value if inspect.isawaitable(value) else value)
-
-
-def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling it gives a coroutine, also for an object with an async `__call__`."""
-    inner = getattr(type(function), "__call__", None)  # noqa: B004
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(inner)
-
-
-def scored(value: Any) -> Score:
-    """A `Score` from what a user's function returned: a number, a `Score`, or a number with an explanation.
-
-    Raises `InvalidFitness` that names what came.
-    """
-    if isinstance(value, Score):
-        return Score(as_score(value.value), str(value.explanation))
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], str):
-        return Score(as_score(value[0]), value[1])
-    if isinstance(value, dict):
-        raise InvalidFitness(f"a score must be a number, not a dict with {', '.join(map(str, value)) or 'nothing'}")
-    return Score(as_score(value))
 
 
 SHIPPED: dict[str, Callable[[Sequence[str]], Scorer]] = {
