@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import queue
@@ -17,6 +18,12 @@ from llmevo.storage.schema import MIGRATIONS, VERSION
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
+Connect = Callable[[str], sqlite3.Connection]
+
+
+def sqlite_connection(place: str) -> sqlite3.Connection:
+    """A connection on which transactions are begun and ended by hand, and which waits a minute for another process."""
+    return sqlite3.connect(place, isolation_level=None, timeout=60)
 
 
 class Database:
@@ -24,13 +31,13 @@ class Database:
 
     A future resolves after the commit that holds its work (WAL, `synchronous=FULL`), so a resolved future is a durable fact.
     After an error (disk full, damaged file) every later call raises `StorageError`: nothing is acknowledged that may be lost.
-    `path` None keeps the same tables in memory.
+    `path` None keeps the same tables in memory. `connect` opens a connection to a file (tests give one that loses power).
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
+    def __init__(self, path: Path | None, connect: Connect = sqlite_connection) -> None:
+        self.path, self._connect = path, connect
         if path is not None and not path.exists():
-            _create(path)
+            _create(path, connect)
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Any]] | None] = queue.SimpleQueue()
         self._broken: Exception | None = None
         opened: Future[None] = Future()
@@ -92,7 +99,7 @@ class Database:
 
     def _work(self, opened: Future[None]) -> None:
         try:
-            connection = _open(self.path)
+            connection = _open(self.path, self._connect)
         except Exception as error:
             opened.set_exception(error)
             return
@@ -104,7 +111,9 @@ class Database:
                 group.append(self._jobs.get())
             closing = None in group
             self._commit(connection, [job for job in group if job is not None])
-        connection.close()
+        # Closing moves the log into the file; when that fails, what was committed stays in the log.
+        with contextlib.suppress(Exception):
+            connection.close()
 
     def _commit(self, connection: sqlite3.Connection, jobs: list[tuple[Job, Future[Any]]]) -> None:
         try:
@@ -115,8 +124,9 @@ class Database:
             connection.execute("COMMIT")
         except Exception as error:
             self._broken = error
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            with contextlib.suppress(Exception):
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
             failure = StorageError(f"{self.path or 'the journal in memory'}: {error}. What was acknowledged before is safe.")
             for _, future in jobs:
                 future.set_exception(failure)
@@ -134,9 +144,9 @@ def row_hash(table: str, row: tuple[Any, ...]) -> bytes:
     return hashlib.blake2b(repr((table, row)).encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def _open(path: Path | None) -> sqlite3.Connection:
+def _open(path: Path | None, connect: Connect) -> sqlite3.Connection:
     try:
-        connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=60)
+        connection = connect(str(path or ":memory:"))
         connection.execute("PRAGMA synchronous=FULL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
@@ -152,12 +162,12 @@ def _migrate(connection: sqlite3.Connection) -> None:
     connection.executescript("".join(MIGRATIONS) + f"PRAGMA user_version={VERSION};")
 
 
-def _create(path: Path) -> None:
+def _create(path: Path, connect: Connect) -> None:
     """Builds the file under a temporary name, syncs and renames it: it appears complete or not at all."""
     fresh = path.with_suffix(".new")
     try:
         fresh.unlink(missing_ok=True)
-        connection = sqlite3.connect(fresh, isolation_level=None)
+        connection = connect(str(fresh))
         _migrate(connection)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.close()
