@@ -197,7 +197,7 @@ def _list(value: Any) -> Any:
 
 def _score(value: Any) -> list[Any]:
     """`[number, words]` from what a scorer function returned."""
-    from llmevo.fitness.scorers import scored
+    from llmevo.fitness.functions import scored
 
     score = scored(value)
     return [score.value, score.explanation]
@@ -208,7 +208,7 @@ def _fitness(value: Any) -> dict[str, Any]:
     from llmevo.core.errors import InvalidFitness
     from llmevo.core.fitness import Fitness, as_score
     from llmevo.core.resolve import nearest
-    from llmevo.fitness.scorers import scored
+    from llmevo.fitness.functions import scored
 
     if isinstance(value, Mapping):
         for name in value:
