@@ -432,56 +432,87 @@ def test_spending_is_restored_with_calls_of_unknown_end_at_their_upper_bound(tmp
 CHILD = """
 import asyncio, sys
 from pathlib import Path
+from llmevo.core import BudgetExhausted
+from llmevo.storage.budget import Budget
 from llmevo.llm import Connections, Message, ModelSpec, Request, Sampling
 from llmevo.storage.database import Database
 
-async def main(url, path):
+async def main(url, path, cap):
     database = Database(Path(path))
-    async with Connections(database=database, in_flight=8) as models:
+    async with Connections(database=database, in_flight=8, budget=Budget(tokens_out=int(cap))) as models:
         model = models.connect(ModelSpec("test", base_url=url))
         ask = lambda i: Request((Message("user", f"question {i}"),), Sampling(max_tokens=50))
-        print("ready", flush=True)
-        await asyncio.gather(*(model(ask(i)) for i in range(120)))
+        found = await asyncio.gather(*(model(ask(i)) for i in range(120)), return_exceptions=True)
     database.close()
+    sys.exit(75 if any(isinstance(one, BudgetExhausted) for one in found) else 0)
 
 asyncio.run(main(*sys.argv[1:]))
 """
+
+
+def sitting(server: FaultyLLM, path: Path, cap: int, *, kill: bool) -> int:
+    """Runs the child, killed after about 20 requests or to its end; its exit code."""
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    begun = len(server.requests)
+    child = subprocess.Popen([sys.executable, "-c", CHILD, server.url, str(path), str(cap)], env=env)
+    if not kill:
+        return child.wait(60)
+    while len(server.requests) < begun + 20 and child.poll() is None:
+        time.sleep(0.002)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    time.sleep(0.05)  # the server finishes, and bills, what it had begun
+    return -9
+
+
+def record(path: Path) -> tuple[set[str], Usage]:
+    """The keys that were recorded, and what was spent."""
+    database = Database(path)
+    answers = Answers(database)
+    found = set(answers._known), answers.restored
+    database.close()
+    return found
 
 
 @pytest.mark.fault("S1")
 def test_killed_and_continued_no_recorded_answer_is_paid_again(tmp_path: Path) -> None:
     """Three kills in mid-flight: repaid are at most the calls that were begun and not yet recorded (1.5 x 8), and no
     others."""
-    path, ledger = tmp_path / "run.sqlite", tmp_path / "ledger.jsonl"
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    recorded_at_kill: list[set[str]] = []
-    kills = 3
+    path, ledger, kills = tmp_path / "run.sqlite", tmp_path / "ledger.jsonl", 3
+    recorded: list[set[str]] = []
     with FaultyLLM(lambda seen: Action(f"to {seen.prompt}", delay=0.01), ledger=ledger) as server:
-        for sitting in range(kills + 1):
-            begun = len(server.requests)
-            child = subprocess.Popen([sys.executable, "-c", CHILD, server.url, str(path)], env=env, stdout=subprocess.DEVNULL)
-            if sitting < kills:
-                while len(server.requests) < begun + 20 and child.poll() is None:
-                    time.sleep(0.002)
-                child.send_signal(signal.SIGKILL)
-                child.wait()
-                time.sleep(0.05)  # the server finishes, and bills, what it had begun
-                database = Database(path)
-                answers = Answers(database)
-                recorded_at_kill.append(set(answers._known))
-                spent = answers.restored
-                database.close()
-                billed = billed_in(ledger)
-                assert spent.calls >= len(billed)
-                assert spent.tokens_in >= sum(row["tokens_in"] for row in billed)
-                assert spent.tokens_out >= sum(row["tokens_out"] for row in billed)
-            else:
-                assert child.wait(30) == 0
-    billed = billed_in(ledger)
-    questions = [row["question"] for row in billed]
+        for _ in range(kills):
+            sitting(server, path, 10**9, kill=True)
+            keys, spent = record(path)
+            recorded.append(keys)
+            billed = billed_in(ledger)
+            assert spent.calls >= len(billed)
+            assert spent.tokens_in >= sum(row["tokens_in"] for row in billed)
+            assert spent.tokens_out >= sum(row["tokens_out"] for row in billed)
+        assert sitting(server, path, 10**9, kill=False) == 0
+    questions = [row["question"] for row in billed_in(ledger)]
     assert len(set(questions)) == 120
     assert len(questions) - 120 <= kills * 12
-    assert len(recorded_at_kill[0]) > 0 and recorded_at_kill[0] <= recorded_at_kill[1] <= recorded_at_kill[2]
+    assert len(recorded[0]) > 0 and recorded[0] <= recorded[1] <= recorded[2]
+
+
+@pytest.mark.fault("S1")
+def test_killed_under_a_cap_the_server_never_bills_more_than_the_cap(tmp_path: Path) -> None:
+    """Random costs, a cap of 40 upper bounds, two kills: ledger <= recorded <= cap, and the end is a budget that is used
+    up."""
+    path, ledger, cap = tmp_path / "run.sqlite", tmp_path / "ledger.jsonl", 40 * 50
+
+    def script(seen: Seen) -> Action:
+        out = random.Random(seen.number).randint(1, 50)
+        return Action("x", tokens=(1, out), delay=0.01, cut=40 if seen.number % 13 == 0 else None)
+
+    with FaultyLLM(script, ledger=ledger) as server:
+        for kill in (True, True, False):
+            code = sitting(server, path, cap, kill=kill)
+            billed = sum(row["tokens_out"] for row in billed_in(ledger))
+            assert billed <= record(path)[1].tokens_out <= cap
+        assert code == 75
+        assert record(path)[1].tokens_out >= 0.9 * cap
 
 
 def test_a_pause_keeps_what_was_recorded() -> None:
