@@ -233,7 +233,14 @@ class Booked:
             if not self._local:
                 number, written = answers.intend(key, self.key, upper)
                 await self._ledger.durable(written)
+            budget.check()
             entry = await self._gate.enter() if self._gate else 0
+            try:
+                budget.check()  # the run may have been told to stop while this waited
+            except LlmevoError:
+                if self._gate:
+                    self._gate.leave()
+                raise
         except BaseException as error:
             budget.settle(place)
             if number is not None:

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from llmevo.core.clock import REAL_CLOCK, Clock
-from llmevo.core.errors import BudgetExhausted, ConfigError
+from llmevo.core.errors import BudgetExhausted, ConfigError, LlmevoError
 from llmevo.core.fitness import FREE, Usage
 
 PICO = 10**12
@@ -67,6 +67,7 @@ class Budget:
         self._line: deque[_Waiter] = deque()
         self._clock = clock
         self._began = clock.monotonic()
+        self._closed: LlmevoError | None = None
 
     @property
     def spent(self) -> Usage:
@@ -99,9 +100,23 @@ class Budget:
             self._spent[i] += amount
         self._began -= seconds
 
+    def close(self, reason: LlmevoError) -> None:
+        """From now on nothing is begun: who waits or comes gets the reason. What was begun can still be settled."""
+        self._closed = reason
+        while self._line:
+            waiter = self._line.popleft()
+            if not waiter.ready.done():
+                waiter.ready.set_exception(reason)
+
+    def check(self) -> None:
+        """Raises the reason if the budget was closed: the last look before something is sent."""
+        if self._closed is not None:
+            raise self._closed
+
     async def reserve(self, upper: Usage = FREE, evaluations: int = 0) -> Reservation:
         """Sets an upper bound aside, now or as soon as it fits. Raises `BudgetExhausted`, naming the limit and the
         numbers."""
+        self.check()
         amounts = _amounts(upper, evaluations)
         if not self._line:
             if self._lacking(amounts) is None:

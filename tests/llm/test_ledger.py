@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmevo.core import BudgetExhausted, LlmevoError, Usage
+from llmevo.core import BudgetExhausted, Interrupted, LlmevoError, Usage
 from llmevo.llm import LLM, Connections, ModelSpec, Price, Refused, Reply, Request, Sampling, ScriptedLLM, Unreachable
 from llmevo.llm.contract import Message
 from llmevo.llm.faults import ServerFault
@@ -161,6 +161,27 @@ def test_who_is_cancelled_before_sending_costs_nothing_and_another_asks() -> Non
         database.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.fault("S13")
+def test_a_closed_budget_sends_nothing_more_and_lets_what_was_sent_come_home() -> None:
+    database = Database(None)
+
+    async def use(model: Any) -> list[Any]:
+        tasks = [asyncio.create_task(model(ask(str(i)))) for i in range(20)]
+        while len(server.requests) < 4:
+            await asyncio.sleep(0.001)
+        model.ledger.budget.close(Interrupted("stop"))
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    with FaultyLLM(lambda seen: Action("ok", delay=0.05)) as server:
+        found, models = through(server, use, in_flight=4, database=database)
+        assert [type(one) for one in found].count(Reply) == 4 == len(server.requests)
+        assert sum(isinstance(one, Interrupted) for one in found) == 16
+        assert models.ledger.budget.spent == Usage(*server.spent) and models.ledger.budget.reserved == Usage()
+        assert all(gate.inside == 0 for gate in models._gates.values())
+    assert set(ends(database)) == {"answer", "unbilled"}
+    database.close()
 
 
 @pytest.mark.fault("S13")

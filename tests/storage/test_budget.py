@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmevo.core import BudgetExhausted, ConfigError, Usage
+from llmevo.core import BudgetExhausted, ConfigError, Interrupted, Usage
 from llmevo.storage.budget import Budget, Reservation
 from llmevo.testing.clock import FakeClock, settle
 
@@ -138,6 +138,23 @@ def test_a_granted_place_is_returned_when_its_owner_is_cancelled_at_that_moment(
         waiting.cancel()
         await settle()
         assert budget.outstanding == 0 and budget.reserved == Usage()
+
+    asyncio.run(run())
+
+
+def test_a_closed_budget_begins_nothing_and_still_settles() -> None:
+    async def run() -> None:
+        budget, reason = Budget(calls=2), Interrupted("stop")
+        first = await budget.reserve(Usage(2))
+        waiting = asyncio.create_task(budget.reserve(Usage(1)))
+        await settle()
+        budget.close(reason)
+        with pytest.raises(Interrupted):
+            await waiting
+        with pytest.raises(Interrupted):
+            await budget.reserve()
+        budget.settle(first, Usage(1))
+        assert budget.spent == Usage(1) and budget.outstanding == 0
 
     asyncio.run(run())
 
