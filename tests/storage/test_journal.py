@@ -45,7 +45,7 @@ def change(path: Path, statement: str, *values: Any) -> None:
 def test_a_resumed_run_conceives_nothing_that_was_told(recorded: Path) -> None:
     judge = Distance()
     outcome = run(strategy(), judge, path=recorded, stops=LIMIT)
-    assert outcome.progress.births == 24 and judge.log == []
+    assert outcome.progress.births == outcome.progress.asked >= 24 and judge.log == []
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_missing_genome_and_an_unknown_kind_are_named(recorded: Path) -> None:
         replay(strategy(), no_kinds, batch=4)
     no_kinds.database.close()
     change(recorded, "DELETE FROM genomes")
-    with pytest.raises(StorageError, match="genome b2:.* is missing from"):
+    with pytest.raises(StorageError, match=r"genome b2:.* is missing from"):
         run(strategy(), path=recorded, stops=LIMIT)
 
 
@@ -143,7 +143,10 @@ def test_births_are_durable_soon_although_an_earlier_cohort_is_slow(tmp_path: Pa
     assert asyncio.run(go()) == [(1,)]
 
 
-TEXTS = ["\x00", "\ud800", "\u202eabc\u2066", "\ufeff", "a\r\nb", "{{x}}", "é\u0301", "\U0001f469\u200d\U0001f4bb", "'; DROP TABLE births; --", "x" * 300, ""]
+TEXTS = [
+    "\x00", "\ud800", "\u202eabc\u2066", "\ufeff", "a\r\nb", "{{x}}", "é\u0301", "\U0001f469\u200d\U0001f4bb", "'; DROP TABLE births; --",
+    "x" * 300, "",
+]  # fmt: skip
 ANY_TEXT = st.text(st.characters(), max_size=8)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 USAGES = st.builds(Usage, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.floats(0, 9))
@@ -239,7 +242,7 @@ def test_all_text_survives_the_file(tmp_path: Path) -> None:
     assert (history, births) == go(None), "read back without an evaluation"
     assert [text for text, _ in births] == TEXTS
     assert "broken by \ud800 and \x00" in births[0][1].error
-    assert (births[1][1].feedback == tuple(TEXTS) and list(births[1][1].cases) == sorted(TEXTS)) or set(births[1][1].cases) == set(TEXTS)
+    assert births[1][1].feedback == tuple(TEXTS) and births[1][1].cases == dict.fromkeys(TEXTS, 1.0)
 
 
 @pytest.mark.fault("S11")
