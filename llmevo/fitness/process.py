@@ -16,6 +16,7 @@ from pathlib import Path
 
 from llmevo.fitness.worker import REPLY_LIMIT
 
+LONGEST = 2 * REPLY_LIMIT
 SCRIPT = Path(__file__).with_name("worker.py")
 MARK = "LLMEVO_WORKER"
 """Marks the descendants of a worker in their environment: also those that left its process group."""
@@ -87,7 +88,7 @@ class Worker:
             except OSError:
                 chunk = b""
             heard.extend(chunk)
-            if not chunk or chunk.endswith(b"\n") or len(heard) > 2 * REPLY_LIMIT:
+            if not chunk or chunk.endswith(b"\n") or len(heard) > LONGEST:
                 loop.remove_reader(self._wire)
                 if not done.done():
                     done.set_result(None)
@@ -100,36 +101,35 @@ class Worker:
         self._tail = b""
         self.tasks += 1
         late = False
-        loop.add_reader(self._wire, hear)
-        loop.add_reader(self._output, listen)
         try:
+            loop.add_reader(self._wire, hear)
+            loop.add_reader(self._output, listen)
             try:
-                async with asyncio.timeout(seconds):
-                    await loop.sock_sendall(self._wire, request)
-                    while not done.done() and not self.ended:
-                        await asyncio.wait([done], timeout=TICK)
-            except TimeoutError:
-                late = not done.done()
-            except OSError:
-                pass  # it hung up while it was being asked
-            if self.ended and not done.done():
-                hear()
-            if heard.endswith(b"\n") and len(heard) <= 2 * REPLY_LIMIT:
-                self._drain()
-                return bytes(heard)
-            if late:
-                await self._terminate(grace)
+                try:
+                    async with asyncio.timeout(seconds):
+                        await loop.sock_sendall(self._wire, request)
+                        while not done.done() and not self.ended:
+                            await asyncio.wait([done], timeout=TICK)
+                except TimeoutError:
+                    late = not done.done()
+                except OSError:
+                    pass  # it hung up while it was being asked
+                if not done.done():
+                    hear()
+                if heard.endswith(b"\n") and len(heard) <= LONGEST:
+                    self._drain()
+                    return bytes(heard)
+                if late:
+                    self._signal(signal.SIGTERM)
+                if late or len(heard) <= LONGEST:
+                    await self._exited(grace)  # if it has closed its socket, its status is worth a moment
+            finally:
+                loop.remove_reader(self._wire)
+                loop.remove_reader(self._output)
         except BaseException:
             self.end()
             raise
-        finally:
-            if self._open:
-                loop.remove_reader(self._wire)
-                loop.remove_reader(self._output)
-        too_long = len(heard) > 2 * REPLY_LIMIT
-        if not late and not too_long:
-            await self._exited(grace)  # it has closed its socket: its status is worth a moment
-        return Gone(self.end(), late, too_long, self.printed)
+        return Gone(self.end(), late, len(heard) > LONGEST, self.printed)
 
     @property
     def printed(self) -> str:
@@ -157,9 +157,7 @@ class Worker:
 
     def kill(self) -> None:
         """Kills the whole group, and descendants that left it."""
-        for number in (self.pid,):
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(number, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         for pid in _marked(self._mark):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -177,10 +175,9 @@ class Worker:
             os.close(self._lifeline)
         return -signal.SIGKILL if self._process.returncode is None else self._process.returncode
 
-    async def _terminate(self, grace: float) -> None:
+    def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGTERM)
-        await self._exited(grace)
+            os.killpg(self.pid, number)
 
     async def _exited(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

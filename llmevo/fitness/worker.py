@@ -6,7 +6,6 @@ does not disturb them. It is no sandbox: it protects the run from accidents, not
 
 from __future__ import annotations
 
-import asyncio
 import faulthandler
 import fcntl
 import inspect
@@ -49,6 +48,8 @@ def main(wire: socket.socket, lifeline: int) -> None:
 
     try:
         function, key = _load(setup["function"], setup["near"])
+        if setup["form"] != "plain":
+            import llmevo.fitness  # noqa: F401  now, not within the time of the first call
     except ConfigError as error:
         return wire.sendall(json.dumps({"config": str(error)}).encode() + b"\n")
     _limit(setup["memory_mb"])
@@ -117,14 +118,13 @@ def _answer(function: Callable[..., Any], form: str, line: bytes) -> bytes:
     try:
         request = json.loads(line)
         _sow(request["seed"])
-        said = {"n": request["n"], **_call(function, FORMS[form], request["args"], form)}
-        reply = json.dumps(said, allow_nan=False).encode()
+        reply = json.dumps(_call(function, form, request["args"]), allow_nan=False).encode()
         if len(reply) > REPLY_LIMIT:
-            said = {"n": request["n"], "invalid": f"the result takes {len(reply)} bytes of JSON; at most {REPLY_LIMIT} are read"}
-            reply = json.dumps(said).encode()
+            words = f"the result takes {len(reply)} bytes of JSON; at most {REPLY_LIMIT} are read"
+            reply = json.dumps({"invalid": words}).encode()
         return reply
     except MemoryError:
-        return b'{"n":%d,"oom":true}' % request["n"]
+        return b'{"oom":true}'
 
 
 def _sow(seed: int) -> None:
@@ -135,12 +135,16 @@ def _sow(seed: int) -> None:
         numpy.random.seed(seed % (1 << 32))
 
 
-def _call(function: Callable[..., Any], shape: Callable[[Any], Any], args: list[Any], form: str) -> dict[str, Any]:
+def _call(function: Callable[..., Any], form: str, args: list[Any]) -> dict[str, Any]:
+    from llmevo.core.errors import InvalidFitness
+
     try:
         if form == "scorer":
             args = [args[0], _case(args[1])]
         value = function(*args)
         if inspect.isawaitable(value):
+            import asyncio
+
             value = asyncio.run(_awaited(value))
     except SystemExit:
         raise
@@ -150,10 +154,12 @@ def _call(function: Callable[..., Any], shape: Callable[[Any], Any], args: list[
     except BaseException as error:
         return _raised(error)
     try:
-        return {"value": shape(value)}
+        return {"value": FORMS[form](value)}
+    except (InvalidFitness, TypeError, ValueError, RecursionError) as error:
+        return {"invalid": str(error)}
+    except MemoryError:
+        raise
     except Exception as error:
-        if type(error).__name__ in ("InvalidFitness", "TypeError", "ValueError", "RecursionError"):
-            return {"invalid": str(error)}
         return _raised(error)
 
 
