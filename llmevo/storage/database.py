@@ -166,7 +166,9 @@ def _create(path: Path, connect: Connect) -> None:
     """Builds the file under a temporary name, syncs and renames it: it appears complete or not at all."""
     fresh = path.with_suffix(".new")
     try:
-        fresh.unlink(missing_ok=True)
+        # What an interrupted creation left, its rollback journal above all, would be applied to the new file.
+        for leftover in path.parent.glob(f"{fresh.name}*"):
+            leftover.unlink()
         connection = connect(str(fresh))
         _migrate(connection)
         connection.execute("PRAGMA journal_mode=WAL")

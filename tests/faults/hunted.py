@@ -1,0 +1,62 @@
+"""One run against a server, to be killed and continued: what the hunts let die, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from llmevo import runs
+from llmevo.config import Task, check_config
+from llmevo.core.crash import arm
+from llmevo.fitness import new_case
+from llmevo.fitness.scorers import exact
+from llmevo.library import TaskTemplate
+from llmevo.testing.server import Action, Seen
+
+WORDS = ("say", "the", "sum", "of", "both", "numbers", "now", "please", "exactly", "briefly")
+CASES = [new_case(f"{i} + {i + 1}", str(2 * i + 1)) for i in range(8)]
+
+
+def answering(seen: Seen) -> Action:
+    """The model of the hunt: a pure function of the question. Prompts with more of the right words answer more sums."""
+    question = seen.prompt
+    number = sum(map(ord, question))
+    if "<prompt>" in question:
+        words = [WORDS[(number >> k) % len(WORDS)] for k in range(5)]
+        return Action(text=f"<prompt>{' '.join(words)}</prompt>", delay=0.001)
+    if " + " not in question:
+        return Action(text="hello")
+    prompt, _, sum_ = question.rpartition("\n")
+    a, _, b = sum_.partition(" + ")
+    knows = len({"sum", "both", "numbers"} & set(prompt.split())) * 3 > int(a)
+    return Action(text=str(int(a) + int(b)) if knows else "?", delay=0.001)
+
+
+def run(folder: str, url: str, crash: str = "", kill_after: float = 0.0, out: str = "", in_flight: int = 4) -> None:
+    """Runs or continues the run in a folder; dies at a crash point or after some seconds; else writes what came out."""
+    arm(crash)
+    if kill_after:
+        threading.Timer(kill_after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    model: dict[str, Any] = {"model": "test", "base_url": url, "price": {"input": 1.0, "output": 2.0}}
+    config = check_config({
+        "recipe": "evoprompt-ga", "population": 4, "steps": 2, "batch": 2, "slots": 2, "in_flight": in_flight,
+        "models": {"task": model, "operator": model}, "task": {"cases": {"path": "(python)"}},
+    })  # fmt: skip
+    prompts = ("say the sum", "numbers please", "now", "both briefly")
+    task = Task(tuple(CASES[:6]), tuple(CASES[6:]), exact(), TaskTemplate(), prompts)
+    result = asyncio.run(runs.run(config, task, folder=Path(folder)))
+    if out:
+        best = result.best
+        record = {
+            "history": result.outcome.history,
+            "best": best.genome.text if best else None,
+            "test": result.held_out.mean if result.held_out else None,
+            "reason": result.outcome.reason,
+            "spent": [result.spent.calls, result.spent.tokens_in, result.spent.tokens_out],
+        }
+        Path(out).write_text(json.dumps(record), encoding="utf-8")
