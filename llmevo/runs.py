@@ -4,28 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from llmevo.config.assemble import KINDS, Search, assemble, budget_of
+from llmevo.config.assemble import KINDS, Search, assemble, budget_of, evaluations_of
 from llmevo.config.reading import resolved
 from llmevo.config.schema import FREE_ON_RESUME, RunConfig
 from llmevo.config.task import Task
-from llmevo.core import ConfigError, Context, Fitness, Individual, Pause, Seed, Usage, canonical
+from llmevo.core import (
+    BudgetExhausted,
+    ConfigError,
+    Context,
+    Fitness,
+    Individual,
+    LlmevoError,
+    Pause,
+    Seed,
+    Usage,
+    View,
+    canonical,
+)
 from llmevo.engine import Outcome, Replayed, Told, evolve, replay
 from llmevo.engine.metered import Metered
-from llmevo.llm.build import Connections, preflight
+from llmevo.engine.progress import Progress
+from llmevo.llm.build import Connections, Model, preflight
+from llmevo.llm.contract import Unreachable
+from llmevo.llm.faults import NoConnection
+from llmevo.recipes import Plan
 from llmevo.report.statistics import Interval, bootstrap
 from llmevo.storage.blobs import FolderBlobs, MemoryBlobs
+from llmevo.storage.budget import Budget
 from llmevo.storage.database import Database
 from llmevo.storage.folder import RunFolder
 from llmevo.storage.journal import Journal
 from llmevo.text import TextGenome
 
+GRACE = 10.0
+"""Seconds for which calls in flight are waited for when a run is told to stop."""
+KNOCKS = 3
+"""Attempts to find a server at the start, a second or two apart."""
 FREE_IN_MODELS = ("timeout", "attempts", "max_wait", "in_flight", "price", "api_key_env")
 
 
@@ -56,25 +77,78 @@ class Result:
         return self.best.genome.text
 
 
+class Brake:
+    """Brings a run to rest from outside: nothing new is begun, what was sent is waited for (`GRACE`) and recorded.
+
+    Pull it in the run's event loop. A `Pause` as the reason gives a paused result, any other error is raised by the run.
+    """
+
+    def __init__(self) -> None:
+        self.reason: LlmevoError | None = None
+        self._budgets: list[Budget] = []
+        self._pulled = asyncio.Event()
+
+    def pull(self, reason: LlmevoError) -> None:
+        """Begins nothing any more. The first reason counts."""
+        if self.reason is None:
+            self.reason = reason
+            for budget in self._budgets:
+                budget.close(reason)
+            self._pulled.set()
+
+    def holds(self, *budgets: Budget) -> None:
+        """The budgets that are closed when it is pulled."""
+        self._budgets += budgets
+
+    async def stops(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether the work came to its end by itself. What it raises is raised; it is over when this returns."""
+        task, pulled = asyncio.ensure_future(work), asyncio.ensure_future(self._pulled.wait())
+        try:
+            await asyncio.wait({task, pulled}, return_when=asyncio.FIRST_COMPLETED)
+            if self.reason is not None and not task.done():
+                return False
+            await task
+            return True
+        finally:
+            pulled.cancel()
+            task.cancel()
+            await asyncio.gather(task, pulled, return_exceptions=True)
+
+
 async def run(
     config: RunConfig,
     task: Task,
     *,
     folder: Path | None = None,
     on_cohort: Callable[[Told[TextGenome]], None] | None = None,
+    on_plan: Callable[[Plan[TextGenome]], None] | None = None,
     env: Mapping[str, str] | None = None,
+    deadline: float | None = None,
+    brake: Brake | None = None,
 ) -> Result:
     """Runs a configuration, or continues it if the folder holds this run; without a folder everything stays in memory.
 
-    Raises `ConfigError` before anything is paid. A budget that is spent or a model that cannot be asked pauses: `Result.pause`.
+    Raises `ConfigError` before anything is paid, and `Unreachable` for a model that cannot be asked at the start. Later a model
+    that cannot be asked, a budget that is spent and a deadline (in seconds) that has passed pause: `Result.pause`.
     """
+    brake = brake or Brake()
     # A rehearsal with nothing open: whatever is wrong with keys, operators or settings is said before a folder exists.
     async with Connections(env=env, budget=budget_of(config), in_flight=config.in_flight) as rehearsal:
-        assemble(config, task, rehearsal)
-    if folder is None:
-        return await _run(config, task, None, on_cohort, env)
-    with RunFolder(folder) as opened:
-        return await _run(config, task, opened, on_cohort, env)
+        plan = assemble(config, task, rehearsal).plan
+    if on_plan is not None:
+        on_plan(plan)
+    timer, grace = None, GRACE if deadline is None else 0.0
+    if deadline is not None:
+        passed = BudgetExhausted(f"the deadline of {deadline:g} s has passed. Continue the run: recorded answers are not paid again.")
+        timer = asyncio.get_running_loop().call_later(deadline, brake.pull, passed)
+    try:
+        if folder is None:
+            return await _run(config, task, None, on_cohort, env, brake, grace)
+        with RunFolder(folder) as opened:
+            return await _run(config, task, opened, on_cohort, env, brake, grace)
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 async def _run(
@@ -83,12 +157,15 @@ async def _run(
     folder: RunFolder | None,
     on_cohort: Callable[[Told[TextGenome]], None] | None,
     env: Mapping[str, str] | None,
+    brake: Brake,
+    grace: float,
 ) -> Result:
     database = Database(folder.record if folder else None)
     try:
         journal = Journal(database, FolderBlobs(folder.blobs) if folder else MemoryBlobs(), KINDS)
-        budget = budget_of(config)
-        budget.restore(evaluations=journal.evaluated)
+        budget, evaluations = budget_of(config), evaluations_of(config)
+        evaluations.restore(evaluations=journal.evaluated)
+        brake.holds(budget, evaluations)
         async with Connections(
             database=database,
             budget=budget,
@@ -96,48 +173,99 @@ async def _run(
             cache=Path(config.cache) if config.cache else None,
             seed=Seed.of(config.seed),
             env=env,
+            grace=grace,
         ) as connections:
             search = assemble(config, task, connections)
-            _same_run(database, config, search, folder.path if folder else None)
-            if folder:
-                folder.write_config(yaml.safe_dump(resolved(config), sort_keys=False, allow_unicode=True))
-            outcome, held_out = await _search(config, search, journal, budget, database, on_cohort)
+            sitting = _Sitting(config, search, journal, evaluations, folder, on_cohort)
+            if not await brake.stops(sitting.work()):
+                reason = brake.reason
+                if not isinstance(reason, Pause):
+                    raise reason or AssertionError("only a pulled brake stops a run")
+                sitting.pause(str(reason), reason)
             spent = connections.ledger.budget.spent
             hits = connections.ledger.hits
     finally:
         await asyncio.to_thread(database.close)
-    return Result(outcome, held_out, spent, hits, folder.path if folder else None, outcome.pause)
+    outcome = sitting.outcome
+    return Result(outcome, sitting.held_out, spent, hits, folder.path if folder else None, outcome.pause)
 
 
-async def _search(
-    config: RunConfig,
-    search: Search,
-    journal: Journal,
-    budget: Any,
-    database: Database,
-    on_cohort: Callable[[Told[TextGenome]], None] | None,
-) -> tuple[Outcome[TextGenome], Interval | None]:
-    if not journal.recorded:
-        for model in search.models.values():
-            await preflight(model)
-    seed = Seed.of(config.seed)
-    outcome = await evolve(
-        search.plan.strategy,
-        Metered(search.evaluate, budget),
-        journal,
-        seed=seed,
-        batch=search.plan.batch,
-        slots=search.plan.slots,
-        stop=search.stops,
-        on_cohort=on_cohort,
-    )
-    if outcome.pause or outcome.best is None or search.held_out is None:
-        return outcome, None
-    try:
-        return outcome, await _held_out(outcome.best, search, database, seed)
-    except Pause as pause:
-        reason = f"the search is done, its winner is not yet scored on the test cases: {pause}"
-        return Outcome(reason, outcome.progress, outcome.view, outcome.history, pause), None
+class _Sitting:
+    """One sitting of a run: its work, and how far it has come, also when the work is broken off."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        search: Search,
+        journal: Journal,
+        evaluations: Budget,
+        folder: RunFolder | None,
+        on_cohort: Callable[[Told[TextGenome]], None] | None,
+    ) -> None:
+        self._config, self._search, self._journal, self._folder = config, search, journal, folder
+        self._evaluations, self._on_cohort = evaluations, on_cohort
+        self.outcome: Outcome[TextGenome] = Outcome("", Progress(), View(), journal.history)
+        self.held_out: Interval | None = None
+
+    async def work(self) -> None:
+        """The search, then the winner's score on the test cases."""
+        config, search, journal = self._config, self._search, self._journal
+        frozen = {**_frozen(config), **{f"({name})": key for name, key in search.fingerprint.items()}}
+        known = _same_run(journal.database, frozen, self._folder.path if self._folder else None)
+        if not journal.recorded:
+            for model in dict.fromkeys(search.models.values()):
+                await _greet(model)
+        if not known:
+            # Only now: what the models refuse can be corrected, and the run started again in the same folder.
+            await asyncio.wrap_future(journal.database.insert("meta", [("frozen", canonical(frozen))]))
+        if self._folder:
+            self._folder.write_config(yaml.safe_dump(resolved(config), sort_keys=False, allow_unicode=True))
+        seed = Seed.of(config.seed)
+        self.outcome = await evolve(
+            search.plan.strategy,
+            Metered(search.evaluate, self._evaluations),
+            journal,
+            seed=seed,
+            batch=search.plan.batch,
+            slots=search.plan.slots,
+            stop=search.stops,
+            on_cohort=self._told,
+        )
+        if self.outcome.pause or self.outcome.best is None or search.held_out is None:
+            return
+        try:
+            self.held_out = await _held_out(self.outcome.best, search, journal.database, seed)
+        except Pause as pause:
+            self.pause(f"the search is done, its winner is not yet scored on the test cases: {pause}", pause)
+        except ConfigError as error:
+            self.outcome = replace(self.outcome, reason=f"{self.outcome.reason}; {error}")
+
+    def pause(self, reason: str, pause: Pause) -> None:
+        """The outcome so far, paused."""
+        self.outcome = replace(self.outcome, reason=reason, pause=pause, history=self._journal.history)
+
+    def _told(self, told: Told[TextGenome]) -> None:
+        self.outcome = replace(self.outcome, progress=told.progress, view=told.view)
+        if self._on_cohort is not None:
+            self._on_cohort(told)
+
+
+async def _greet(model: Model) -> None:
+    """The preflight of a model, after a look whether anybody is there: at the start of a run nobody waits minutes for a typo."""
+    probe = getattr(model.endpoint, "probe", None)
+    for tried in range(KNOCKS):
+        if probe is None:
+            break
+        try:
+            await asyncio.sleep(tried)
+            await probe()
+            break
+        except NoConnection as error:
+            if tried + 1 == KNOCKS:
+                raise Unreachable(f"{error}. Start the server or correct base_url, then run this again: nothing was paid.") from error
+        except LlmevoError:
+            break  # somebody is there; the preflight finds out the rest
+    await preflight(model)
 
 
 async def _held_out(best: Individual[TextGenome], search: Search, database: Database, seed: Seed) -> Interval:
@@ -182,27 +310,30 @@ class _AnyKey(dict[str, str]):
         return True
 
 
-def _same_run(database: Database, config: RunConfig, search: Search, folder: Path | None) -> None:
-    """Records what is frozen, or stops with a diff when the folder holds another run."""
-    frozen = {**_frozen(config), **{f"({name})": key for name, key in search.fingerprint.items()}}
+def _same_run(database: Database, frozen: Mapping[str, Any], folder: Path | None) -> bool:
+    """Whether the folder holds this run already. Raises `ConfigError` with a diff when it holds another one."""
     known = dict(database.rows("meta", "WHERE name = 'frozen'"))
     if "frozen" not in known:
-        database.insert("meta", [("frozen", canonical(frozen))]).result()
-        return
-    before = json.loads(known["frozen"])
-    names = sorted({name for name in (*before, *frozen) if before.get(name) != frozen.get(name)})
+        return False
+    before, now = json.loads(known["frozen"]), json.loads(canonical(frozen))
+    names = sorted({name for name in (*before, *now) if before.get(name) != now.get(name)})
     if names:
-        diff = "\n".join(f"  {name}: {_shown(before.get(name))} -> {_shown(frozen.get(name))}" for name in names)
+        diff = "\n".join(f"  {name}: {_differing(before.get(name), now.get(name))}" for name in names)
         raise ConfigError(
             f"{folder} holds another run; these settings differ:\n{diff}\n"
-            f"Choose another folder with --run, or change them back. Free to change: {', '.join(FREE_ON_RESUME)}."
+            f"Choose another folder with --run, or change them back. Free to change: {', '.join(FREE_ON_RESUME)}, and of the models "
+            f"{', '.join(FREE_IN_MODELS)}."
         )
+    return True
 
 
 def _frozen(config: RunConfig) -> dict[str, Any]:
     values = {key: value for key, value in resolved(config).items() if key not in FREE_ON_RESUME}
-    flat = _flat(values)
-    return {name: value for name, value in flat.items() if not (name.startswith("models.") and name.endswith(FREE_IN_MODELS))}
+    return {name: value for name, value in _flat(values).items() if not _is_free(name.split("."))}
+
+
+def _is_free(place: Sequence[str]) -> bool:
+    return len(place) > 2 and place[0] == "models" and place[2] in FREE_IN_MODELS
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -215,9 +346,18 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else text[:77] + "..."
+def _differing(before: Any, now: Any) -> str:
+    """Two values as `old -> new`; of long ones the place where they begin to differ."""
+    old, new = (json.dumps(value, ensure_ascii=False, default=str) for value in (before, now))
+    same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    return " -> ".join(_excerpt(text, same) for text in (old, new))
 
 
-__all__: Sequence[str] = ["Result", "replay_run", "run"]
+def _excerpt(text: str, place: int) -> str:
+    if len(text) <= 80:
+        return text
+    begin = max(0, min(place - 40, len(text) - 76))
+    return ("..." if begin else "") + text[begin : begin + 76] + ("..." if begin + 76 < len(text) else "")
+
+
+__all__: Sequence[str] = ["Brake", "Result", "replay_run", "run"]

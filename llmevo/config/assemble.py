@@ -76,17 +76,30 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
         kit.founders,
         models,
         {
-            "evaluation": evaluate.key,
-            "test cases": content_key([case.id for case in task.test]),
+            "answers": evaluate.phenotype.key,
+            "scorer": task.scorer.key,
+            "dev cases": _content(task.dev),
+            "test cases": _content(task.test),
             "seeds": content_key([dict(one) if isinstance(one, Mapping) else one for one in task.seeds]),
             "operator model": models["operator"].key if "operator" in models else EDITS,
         },
     )
 
 
+def _content(cases: Sequence[Case]) -> str:
+    return content_key([[case.id, case.input, case.target, dict(case.fields)] for case in cases])
+
+
 def budget_of(config: RunConfig) -> Budget:
-    """The budget of a configuration, with nothing spent."""
-    return Budget(**config.budget.model_dump())
+    """The budget of calls of a configuration, with nothing spent."""
+    return Budget(**config.budget.model_dump(exclude={"evaluations"}))
+
+
+def evaluations_of(config: RunConfig) -> Budget:
+    """The budget of evaluations, with nothing spent. It is another one, because an evaluation waits for the calls that it makes:
+    in one line with them it would wait for itself.
+    """
+    return Budget(evaluations=config.budget.evaluations, seconds=config.budget.seconds)
 
 
 def _stops(config: RunConfig, plan: Plan[Any]) -> list[Stop]:

@@ -12,7 +12,10 @@ G = TypeVar("G", bound=Genome)
 
 
 class Metered(Generic[G]):
-    """Reserves every evaluation before it begins. Raises `BudgetExhausted`, which leaves the cohort untold."""
+    """Reserves every evaluation before it begins. Raises `BudgetExhausted`, which leaves the cohort untold.
+
+    The budget must not be the one from which the calls of an evaluation are reserved: they would wait for each other.
+    """
 
     def __init__(self, evaluate: Evaluate[G], budget: Budget) -> None:
         self._evaluate, self._budget = evaluate, budget

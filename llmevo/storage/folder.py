@@ -14,6 +14,8 @@ from llmevo.core import ConfigError, RunHeld, StorageError
 from llmevo.storage.database import sync
 
 CONFIG, RECORD, BLOBS, LOCK = "run.yaml", "run.sqlite", "blobs", "lock"
+UNFINISHED = "run.new"
+"""What an interrupted start leaves behind."""
 
 
 class RunFolder:
@@ -28,10 +30,10 @@ class RunFolder:
         self.config, self.record, self.blobs = path / CONFIG, path / RECORD, path / BLOBS
         try:
             path.mkdir(parents=True, exist_ok=True)
-            strangers = [one.name for one in path.iterdir() if one.name != LOCK]
+            strangers = [one.name for one in path.iterdir() if one.name != LOCK and not one.name.startswith(UNFINISHED)]
         except OSError as error:
             raise StorageError(f"{path} cannot be used as a run folder: {error}. Choose another with --run.") from error
-        if strangers and not self.record.exists() and CONFIG not in strangers:
+        if strangers and not self.record.exists():
             raise ConfigError(f"{path} is not empty and holds no run ({', '.join(sorted(strangers)[:3])}): choose another with --run")
         self._lock = self._hold()
 
@@ -43,7 +45,7 @@ class RunFolder:
 
     def write_config(self, text: str) -> None:
         """Writes `run.yaml`, complete or not at all."""
-        fresh = self.config.with_suffix(".new")
+        fresh = self.path / UNFINISHED
         try:
             fresh.write_text(text, encoding="utf-8")
             sync(fresh)
