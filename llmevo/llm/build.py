@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -58,6 +59,13 @@ class ModelSpec:
     """Whether to send a `seed` derived from the sample index, for servers that know it."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the request's JSON body; null removes a field (`temperature: null`)."""
+
+    def __post_init__(self) -> None:
+        least = (("timeout", 0.001), ("attempts", 1), ("max_wait", 0), ("in_flight", 1), ("max_tokens", 1), ("temperature", 0))
+        for name, bound in least:
+            value = getattr(self, name)
+            if value is not None and not bound <= value < math.inf:
+                raise ConfigError(f"model {self.model}: {name} must be at least {bound:g}, not {value!r}")
 
     def sampling(self, asked: Sampling) -> Sampling:
         """A request's sampling with the fields that are set here."""

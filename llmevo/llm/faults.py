@@ -84,6 +84,7 @@ _BILLING = re.compile(
 )
 _BAD_KEY = re.compile(r"invalid[_ ]api[_ ]key|api key not valid|incorrect api key|api_key_invalid", re.IGNORECASE)
 _NO_MODEL = re.compile(r"model[_ ]not[_ ]found|model .{0,80}(?:does not exist|not found)|unknown model", re.IGNORECASE)
+_TRY_AGAIN = re.compile(r"(?:try again|retry) in (?:(\d+)m)?([\d.]*\d)\s?(ms|s)\b", re.IGNORECASE)
 _NUMBER = re.compile(r"\d[\d,]{2,}")
 
 
@@ -127,7 +128,11 @@ def from_status(status: int, headers: Mapping[str, str], body: str, names: Names
     if 300 <= status < 400:
         target = clean(headers.get("location", "an unnamed place"))
         return ConfigError(f"{where} redirects to {target}. Keys are not sent after redirects: write that address as base_url.")
-    if status == 402 or (status in (400, 403, 429) and _BILLING.search(words) and not _is_rate(codes)):
+    if status == 429 and wait is None:
+        wait = _said_wait(said)
+    # A limit per minute is worded like an empty account by some; who says when to come again means the former.
+    passing = "rate_limit" in codes or (wait is not None and "insufficient_quota" not in codes)
+    if status == 402 or (status in (400, 403, 429) and _BILLING.search(words) and not passing):
         return Unreachable(f"{what}. The provider refuses for billing: settle it there, then continue the run.")
     if status == 429:
         return RateLimited(what, spent=FREE, retry_after=wait)
@@ -147,8 +152,16 @@ def from_status(status: int, headers: Mapping[str, str], body: str, names: Names
     return RequestRejected(what)
 
 
-def _is_rate(codes: str) -> bool:
-    return "rate_limit" in codes
+def _said_wait(said: str) -> float | None:
+    """Seconds from "try again in 1m30.5s" or "retry in 20ms"; None when nothing of the kind is said."""
+    found = _TRY_AGAIN.search(said)
+    if not found:
+        return None
+    minutes, amount, unit = found.groups()
+    try:
+        return 60.0 * int(minutes or 0) + float(amount) * (1e-3 if unit.lower() == "ms" else 1.0)
+    except ValueError:
+        return None
 
 
 def _error_of(body: str) -> tuple[str, str]:

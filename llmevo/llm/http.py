@@ -118,7 +118,7 @@ class HttpLLM:
                 if response.status != 200:
                     headers = {name.lower(): value for name, value in headers.items()}
                 # On a failed status only the first part of the body is of use.
-                most = self._most if response.status == 200 else 65536
+                most = self._most if response.status == 200 else min(65536, self._most)
                 parts, size = [], 0
                 try:
                     async for part in response.content.iter_any():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from llmevo.core.errors import ConfigError
 from llmevo.core.fitness import Usage
 
 
@@ -16,6 +18,10 @@ class Price:
 
     input: float
     output: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.input < math.inf and 0 <= self.output < math.inf):
+            raise ConfigError(f"price: US dollars per million tokens, from 0 on, not {self.input!r} and {self.output!r}")
 
     def of(self, usage: Usage) -> float:
         """The price of a usage's tokens in dollars, without any discount for cached prompts."""

@@ -44,6 +44,14 @@ def test_a_local_server_needs_no_key() -> None:
     assert connect(ModelSpec("llama3", base_url="http://localhost:11434/v1"), env={}).key
 
 
+@pytest.mark.parametrize("wrong", [{"timeout": 0}, {"attempts": 0}, {"in_flight": 0}, {"max_tokens": 0}, {"temperature": -1}])
+def test_settings_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"model m: {next(iter(wrong))} must be at least"):
+        ModelSpec("m", **wrong)
+    with pytest.raises(ConfigError, match="price"):
+        Price(-1, 2)
+
+
 @pytest.mark.fault("L24")
 def test_a_money_budget_needs_prices() -> None:
     models = Connections(budget=Budget(usd=1), env={"OPENAI_API_KEY": KEY})

@@ -282,6 +282,22 @@ def test_a_refusal_for_billing_pauses_and_is_not_transient(status: int, body: ob
     assert found.exit_code == 75 and "refuses for billing" in str(found)
 
 
+@pytest.mark.fault("L1", "L4")
+@pytest.mark.parametrize(
+    ("more", "said", "wait"),
+    [
+        ({"code": "rate_limit_exceeded"}, "Rate limit reached. Please try again in 20s. Visit https://x/account/billing", 20.0),
+        ({"code": "rate_limit_exceeded"}, "Please try again in 1m30.5s.", 90.5),
+        ({"code": "rate_limit_exceeded"}, "Please try again in 6ms.", 0.006),
+        ({"status": "RESOURCE_EXHAUSTED"}, "You exceeded your current quota, check your billing. Please retry in 34.07s.", 34.07),
+        ({"code": "rate_limit_exceeded"}, "Add a payment method at https://x/billing to raise the limit.", None),
+    ],
+)
+def test_a_limit_per_minute_is_not_taken_for_an_empty_account(more: dict[str, str], said: str, wait: float | None) -> None:
+    found = answered(Action(status=429, body=error(said, **more)))
+    assert isinstance(found, RateLimited) and found.retry_after == wait
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "unknown"),
     [

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from llmevo.core import Usage
-from llmevo.llm import Reply, Request, ScriptedLLM, ScriptRanDry
+from llmevo.llm import Refused, Reply, Request, ScriptedLLM, ScriptRanDry, Unreachable
+from llmevo.llm.fallback import Fallback
 from llmevo.testing.clock import FakeClock
 from llmevo.testing.server import Action, FaultyLLM, billed_in
 from tests.llm.helpers import ask, attempt
@@ -39,6 +40,24 @@ def test_a_function_answers_and_delays_are_slept_on_the_clock() -> None:
 
     llm = ScriptedLLM(answer, delay=lambda request: 3.0, clock=clock)
     assert asyncio.run(llm(ask("abc"))).text == "cba" and clock.slept == [3.0]
+
+
+@pytest.mark.fault("L13")
+def test_another_model_is_asked_when_one_refuses() -> None:
+    def models(*lines: str | Exception) -> Fallback:
+        return Fallback(*(ScriptedLLM([line], key=str(i)) for i, line in enumerate(lines)))
+
+    async def run() -> None:
+        reply = await models(Refused("no", Usage(1, 2, 3)), "yes")(ask("Hi"))
+        assert reply.text == "yes" and reply.usage == Usage(2, 3, 4)
+        with pytest.raises(Refused, match="nor I") as refused:
+            await models(Refused("not I", Usage(1, 2, 3)), Refused("nor I", Usage(1, 2, 3)))(ask("Hi"))
+        assert refused.value.usage == Usage(2, 4, 6)
+        with pytest.raises(Unreachable):
+            await models(Unreachable("down"), "yes")(ask("Hi"))
+
+    asyncio.run(run())
+    assert models("a", "b").key != models("a").key
 
 
 def test_the_server_bills_before_it_answers_and_keeps_a_ledger(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ CASES: list[tuple[Action, type[Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["openai", "litellm"])
+@pytest.mark.parametrize("kind", ["openai", pytest.param("litellm", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("action", "meaning"), CASES)
 def test_one_request_and_the_same_meaning(kind: str, action: Action, meaning: type[Any]) -> None:
     with FaultyLLM([action]) as server:
@@ -74,7 +74,7 @@ def test_one_request_and_the_same_meaning(kind: str, action: Action, meaning: ty
             assert found.usage == Usage(*server.spent)
 
 
-@pytest.mark.parametrize("kind", ["openai", "litellm"])
+@pytest.mark.parametrize("kind", ["openai", pytest.param("litellm", marks=pytest.mark.slow)])
 def test_a_cut_answer_and_a_filtered_one_are_marked(kind: str) -> None:
     for finish, meaning in (("length", "length"), ("content_filter", "filter")):
         with FaultyLLM([Action("half", finish=finish)]) as server:
@@ -87,7 +87,7 @@ def test_a_page_of_a_gateway_is_not_taken_for_an_answer() -> None:
         assert isinstance(attempt("openai", server), BadGateway)
 
 
-@pytest.mark.parametrize("kind", ["openai", "litellm"])
+@pytest.mark.parametrize("kind", ["openai", pytest.param("litellm", marks=pytest.mark.slow)])
 def test_deadline_and_lost_connections(kind: str) -> None:
     with FaultyLLM([Action(delay=0.6)]) as server:
         assert isinstance(attempt(kind, server, timeout=0.2), TimedOut)
@@ -95,6 +95,7 @@ def test_deadline_and_lost_connections(kind: str) -> None:
     assert isinstance(found, NoConnection) and len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_litellm_is_told_to_stay_quiet_before_it_is_imported() -> None:
     with FaultyLLM() as server:
         attempt("litellm", server)
