@@ -153,8 +153,10 @@ def _open(path: Path | None, connect: Connect) -> sqlite3.Connection:
             raise StorageError(f"{path} has schema {version}; this llmevo reads up to {VERSION}. Install a newer llmevo.")
         if path is None:
             _migrate(connection)
-    except sqlite3.Error as error:
-        raise StorageError(f"{path} cannot be opened as a run file: {error}") from error
+    except StorageError:
+        raise
+    except Exception as error:  # a damaged file raises more than sqlite3.Error, e.g. for a message that is no UTF-8
+        raise StorageError(f"{path} cannot be opened as a run file: {error}. `llmevo doctor` tells what is damaged.") from error
     return connection
 
 
