@@ -22,6 +22,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np  # here, so that its generator is seeded also in the call that first imports it
+
 REPLY_LIMIT = 4 << 20
 """Bytes of a reply. The parent reads no more, whoever wrote it."""
 LINES = 20
@@ -130,9 +132,7 @@ def _answer(function: Callable[..., Any], form: str, line: bytes) -> bytes:
 def _sow(seed: int) -> None:
     """The shared generators begin with the seed of the call, so that no result depends on which worker it fell to."""
     random.seed(seed)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed(seed % (1 << 32))
+    np.random.seed(seed % (1 << 32))
 
 
 def _call(function: Callable[..., Any], form: str, args: list[Any]) -> dict[str, Any]:

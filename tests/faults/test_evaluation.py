@@ -127,7 +127,7 @@ def test_a_run_goes_on_and_is_the_same_with_one_worker_and_with_two() -> None:
         strategy = sequence(founding, Genetic(Toy("cross", cross, 2), roulette, truncation(6), seed=SEED))
         fitness: IsolatedFitness[Digits] = IsolatedFitness("misbehaving:digits", **QUICK, workers=workers)
         try:
-            return run(strategy, fitness, batch=6, stops=[stop.matings(24)])
+            return run(strategy, fitness, batch=6, stops=[stop.matings(18)])
         finally:
             asyncio.run(fitness.aclose())
 
@@ -184,16 +184,17 @@ def test_what_comes_back_is_a_number_by_the_written_rule_or_a_named_failure() ->
 def test_a_function_that_sleeps_for_ever_is_ended_at_its_deadline() -> None:
     async def scene(isolated: IsolatedFunction) -> None:
         pid = (await isolated("nothing"))["pid"]
-        began = time.monotonic()
+        isolated.timeout, began = 0.7, time.monotonic()
         failed = await failure(isolated, "sleep")
-        assert 0.5 <= time.monotonic() - began < 3
+        assert 0.7 <= time.monotonic() - began < 4
         assert failed.kind == "timeout" and failed.attempts == 1
-        assert str(failed).startswith("timeout: no result within 0.5 s (attempt 1 of 1)\nprinted last:\nabout to sleep\n")
+        assert str(failed).startswith("timeout: no result within 0.7 s (attempt 1 of 1)\nprinted last:\nabout to sleep\n")
         assert "in do_sleep" in str(failed), "where it hung"
         assert gone(pid)
+        isolated.timeout = 20.0
         assert (await isolated("nothing"))["pid"] != pid
 
-    play(scene, timeout=0.5)
+    play(scene)
 
 
 @pytest.mark.fault("E4")
@@ -201,12 +202,11 @@ def test_a_function_that_sleeps_for_ever_is_ended_at_its_deadline() -> None:
 @pytest.mark.parametrize("what", ["regex", "sleep_deaf", "pause_with_the_gil"])
 def test_a_function_that_hears_no_signal_or_hangs_in_c_is_ended_as_well(what: str) -> None:
     async def scene(isolated: IsolatedFunction) -> None:
-        await isolated("nothing")
         began = time.monotonic()
         failed = await failure(isolated, what)
-        assert failed.kind == "timeout" and time.monotonic() - began < 4
+        assert failed.kind == "timeout" and time.monotonic() - began < 8
 
-    play(scene, timeout=0.3)
+    play(scene, timeout=0.4)
 
 
 @pytest.mark.fault("E6")
@@ -223,19 +223,19 @@ def test_a_function_that_takes_too_much_memory_fails_alone(what: str) -> None:
 @pytest.mark.fault("E6")
 def test_a_worker_that_leaks_is_replaced_before_it_hurts() -> None:
     async def scene(isolated: IsolatedFunction) -> list[int]:
-        return [await isolated("leak") for _ in range(7)]
+        return [await isolated("leak") for _ in range(6)]
 
-    pids = play(scene, memory_mb=100)  # 16 MB a call, half of the limit is allowed
-    assert pids[0] == pids[1] == pids[2] == pids[3] != pids[4] == pids[5] == pids[6]
+    pids = play(scene, memory_mb=120)  # 16 MB a call, half of the limit is allowed
+    assert pids[0] == pids[1] == pids[2] == pids[3] != pids[4] == pids[5]
 
 
 @pytest.mark.fault("E6")
 def test_a_worker_is_replaced_after_so_many_calls() -> None:
     async def scene(isolated: IsolatedFunction) -> list[int]:
-        return [(await isolated("nothing"))["pid"] for _ in range(5)]
+        return [(await isolated("nothing"))["pid"] for _ in range(4)]
 
     pids = play(scene, recycle=2)
-    assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4]
+    assert pids[0] == pids[1] != pids[2] == pids[3]
 
 
 @pytest.mark.fault("E7")
@@ -263,7 +263,7 @@ def test_nothing_is_run_again_behind_the_users_back(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
 
     async def scene(isolated: IsolatedFunction) -> None:
-        for n in range(1, 4):
+        for n in (1, 2):
             await failure(isolated, str(ledger))
             assert isolated.calls == n == len(ledger.read_text().split())
 
