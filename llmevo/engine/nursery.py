@@ -110,7 +110,9 @@ class Nursery(Generic[G]):
             raise
         except VariationFailed as error:
             return None, context, str(error)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if _cancelled(error):
+                raise
             return None, context, describe(error)
         if mating.copies(genome):
             return None, context, "the child is a copy of its parent"
@@ -134,7 +136,8 @@ class Nursery(Generic[G]):
         try:
             scores = _checked(await self._evaluate(list(new.values()), contexts), len(new))
         except BaseException as error:
-            if isinstance(error, Exception) and not isinstance(error, FATAL):
+            leaked = isinstance(error, asyncio.CancelledError) and not _cancelled(error)
+            if leaked or (isinstance(error, Exception) and not isinstance(error, FATAL)):
                 scores = [Fitness.failed(describe(error))] * len(new)
             else:
                 for key in new:
@@ -150,6 +153,12 @@ async def _all(work: Iterable[Awaitable[None]]) -> None:
     errors = [result for result in results if isinstance(result, BaseException)]
     if errors:
         raise errors[0]
+
+
+def _cancelled(error: BaseException) -> bool:
+    """Whether this task is really being cancelled: a cancellation that leaked out of the user's code is only its failure."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling() > 0)
 
 
 def _fail(future: asyncio.Future[Fitness], error: BaseException) -> None:
@@ -181,7 +190,7 @@ def _names(key: ScoreKey) -> list[str | int]:
     return [genome] if cases is None else [genome, cases.repeat, *cases.ids]
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """Type, message and the end of the traceback of an error in the user's code."""
     frames = traceback.format_tb(error.__traceback__)[-3:]
     try:

@@ -251,6 +251,17 @@ def test_cancelling_leaves_nothing_running_and_a_journal_that_continues(quick_pa
     assert resumed.history == run(strategy(), batch=2, slots=3, stops=[stop.matings(60)]).history
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_cancellation_that_leaks_out_of_user_code_is_a_failure_not_the_end(whole: bool) -> None:
+    """As from a timed-out inner task that is awaited without a guard."""
+    founding = Founding([Fixed("1", raises=asyncio.CancelledError(), arity=0), Fixed("2", arity=0)], seed=SEED)
+    outcome = run(founding, Judge(whole), batch=2)
+    assert (outcome.progress.births, outcome.progress.stillborn) == (2, 1)
+    founding = Founding([Fixed("1", arity=0), Fixed("2", arity=0)], seed=SEED)
+    outcome = run(founding, Judge(whole, answer=asyncio.CancelledError()), batch=2)
+    assert outcome.progress.failed == 2 and outcome.reason.startswith("0 of 2 founders live")
+
+
 def test_recorded_scores_are_known_before_anything_is_delivered(quick_path: Any) -> None:
     """A later cohort's score was recorded, an earlier cohort's equal genome was not: it is not evaluated again."""
     path = quick_path / "run.sqlite"
