@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ from llmevo.core.errors import ConfigError, Interrupted, LlmevoError, StorageErr
 
 if TYPE_CHECKING:
     from llmevo.config import RunConfig, Task
+    from llmevo.console import Live
     from llmevo.runs import Result
 
 app = typer.Typer(
@@ -27,6 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+LAST_WAIT = 0.8
+"""Seconds after a second signal in which what was told is still written."""
 
 RunFile = Annotated[Path, typer.Argument(help="A run file (YAML).", show_default=False)]
 RunDir = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
@@ -43,21 +48,18 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Start a run, or continue it if the folder holds this run."""
-    from llmevo import console, runs
+    from llmevo import console
 
     config, task = _load(file, sets)
     place = folder or Path("runs") / file.stem
-    try:
-        with console.Live(config, quiet=as_json) as live:
-            result = asyncio.run(runs.run(config, task, folder=place, on_cohort=live.told))
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; what was recorded is kept. Continue with:\n  {_again()}") from None
+    with console.Live(quiet=as_json) as live:
+        result = asyncio.run(_run(config, task, place, live))
     if as_json:
-        _print_json(_result_record(result))
+        _print_json(console.result_record(result))
     else:
-        console.show_result(result, file)
+        console.show_result(result)
     if result.pause is not None:
-        sys.stderr.write(f"paused: {result.pause}\nContinue with:\n  {_again()}\n")
+        _tell(f"paused: {result.pause}\nContinue with:\n  {_again()}")
         raise typer.Exit(result.pause.exit_code)
 
 
@@ -112,7 +114,7 @@ def best(folder: RunDir, output: Output = None, as_json: AsJson = False) -> None
     elif as_json:
         _print_json(console.best_record(summary))
     else:
-        typer.echo(console.inert(text))
+        _echo(text)
 
 
 @app.command()
@@ -125,7 +127,7 @@ def replay(file: RunFile, folder: RunDir, sets: Sets = None, as_json: AsJson = F
     if as_json:
         _print_json({"cohorts": done.cohorts, "births": done.births, "history": done.history})
     else:
-        typer.echo(f"{done.births} births in {done.cohorts} cohorts agree with the record, without a request.\nhistory {done.history}")
+        _echo(f"{done.births} births in {done.cohorts} cohorts agree with the record, without a request.\nhistory {done.history}")
 
 
 @app.command()
@@ -137,11 +139,11 @@ def doctor(folder: RunDir, as_json: AsJson = False) -> None:
     if as_json:
         _print_json(dataclasses.asdict(found))
     else:
-        typer.echo(f"{found.rows} rows checked; {found.told} cohorts told and sound")
+        _echo(f"{found.rows} rows checked; {found.told} cohorts told and sound")
         for note in found.notes:
-            typer.echo(f"note: {note}")
+            _echo(f"note: {note}")
         for problem in found.problems:
-            typer.echo(f"PROBLEM: {problem}")
+            _echo(f"PROBLEM: {problem}")
     if found.problems:
         raise typer.Exit(StorageError.exit_code)
 
@@ -171,7 +173,7 @@ def operators(
     if as_json:
         _print_json([console.operator_record(one) for one in found])
     elif name:
-        typer.echo(f"# {found[0].path} ({found[0].origin})\n\n{console.inert(found[0].body)}")
+        _echo(f"# {found[0].path} ({found[0].origin})\n\n{found[0].body}")
     else:
         console.show_operators(found)
 
@@ -183,14 +185,37 @@ def _load(file: Path, sets: list[str] | None) -> tuple[RunConfig, Task]:
     return config, load_task(config.task, seed=config.seed, near=file.parent)
 
 
-def _result_record(result: Result) -> dict[str, Any]:
-    from llmevo import console
+async def _run(config: RunConfig, task: Task, folder: Path, live: Live) -> Result:
+    """The run, under signals: the first one brings it to rest, the second one breaks it off."""
+    from llmevo import runs
 
-    return console.result_record(result)
+    brake = runs.Brake()
+    loop, work = asyncio.get_running_loop(), asyncio.ensure_future(
+        runs.run(config, task, folder=folder, on_cohort=live.told, on_plan=live.planned, brake=brake)
+    )
+    interrupted = Interrupted(f"interrupted; what was recorded is kept. Continue with:\n  {_again()}")
+
+    def asked_to_stop() -> None:
+        if brake.reason is None:
+            _tell("stopping: waiting for calls in flight (once more: at once)")
+            brake.pull(interrupted)
+        else:
+            work.cancel()
+            loop.call_later(LAST_WAIT, os._exit, Interrupted.exit_code)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants to be left alone
+            loop.add_signal_handler(number, asked_to_stop)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        raise interrupted from None
 
 
 def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+    from llmevo import console
+
+    _echo(console.as_json(value))
 
 
 def _again() -> str:
@@ -202,16 +227,12 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except LlmevoError as error:
-        sys.stderr.write(f"{'' if isinstance(error, Interrupted) else 'error: '}{_safe(str(error))}\n")
+        _tell(f"{'' if isinstance(error, Interrupted) else 'error: '}{error}")
         code = error.exit_code
     except typer.Exit as leave:
         code = leave.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = Interrupted.exit_code
-    except BrokenPipeError:
-        # Whoever read the output has gone; that is no failure of the run.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except Exception as error:
         code = _unexpected(error)
     sys.exit(code if isinstance(code, int) else 0)
@@ -224,11 +245,28 @@ def _unexpected(error: Exception) -> int:
         return int(error.exit_code)
     import traceback
 
-    traceback.print_exc()
-    sys.stderr.write("This is a bug in llmevo; what was recorded is kept. Please report it with the lines above.\n")
+    _tell(f"{traceback.format_exc()}This is a bug in llmevo; what was recorded is kept. Please report it with the lines above.")
     return LlmevoError.exit_code
 
 
-def _safe(text: str) -> str:
-    """Terminal control characters as escapes; line breaks stay."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text)
+def _echo(text: str) -> None:
+    """Prints to stdout what no terminal obeys. Whoever read it may have gone: that is no failure."""
+    from llmevo import console
+
+    try:
+        sys.stdout.write(f"{console.inert(text)}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        console.silence(sys.stdout)
+
+
+def _tell(text: str) -> None:
+    """Prints a message to stderr, inert and without secrets."""
+    from llmevo import console
+    from llmevo.core.secret import redact
+
+    try:
+        sys.stderr.write(f"{console.inert(redact(text))}\n")
+        sys.stderr.flush()
+    except OSError:
+        console.silence(sys.stderr)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
+import os
 import statistics
 import time
-from collections.abc import Sequence
-from pathlib import Path
+import unicodedata
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live as RichLive
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from llmevo.config.estimate import Estimate
     from llmevo.engine import Told
     from llmevo.library import Template
-    from llmevo.recipes import Entry
+    from llmevo.recipes import Entry, Plan
     from llmevo.report.summary import Summary
     from llmevo.runs import Result
 
@@ -31,21 +35,61 @@ ROWS = 12
 
 
 def inert(text: str) -> str:
-    """A text that a terminal shows and does not obey: control and bidirectional characters as escapes."""
-    return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else letter.encode("unicode_escape").decode("ascii") for letter in text
-    )
+    """A text that a terminal shows and does not obey: control and bidirectional characters as escapes. Spaces of any kind stay."""
+    return "".join(letter if _harmless(letter) else letter.encode("unicode_escape").decode("ascii") for letter in text)
+
+
+def as_json(value: Any) -> str:
+    """One line of standard JSON that a terminal does not obey either; what is not finite is null."""
+    text = json.dumps(_finite(value), ensure_ascii=False, default=str, allow_nan=False)
+    return "".join(letter if _harmless(letter) else json.dumps(letter)[1:-1] for letter in text)
+
+
+def _harmless(letter: str) -> bool:
+    return letter.isprintable() or letter in "\n\t" or unicodedata.category(letter) == "Zs"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+class Screen(Console):
+    """A console for which it is no failure that nobody reads it any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Falls silent: a run goes on when its terminal or its reader is gone."""
+        self.quiet = True
+        silence(self.file)
+
+
+def silence(stream: IO[str]) -> None:
+    """Sends what a stream still holds to nowhere, so that its end is no error either."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _out() -> Console:
+    return Screen(highlight=False)
+
+
+COLUMNS = ("step", "best", "median", "evaluated", "calls", "tokens", "cost", "time", "left")
 
 
 class Live:
     """Progress on stderr: a table that grows on a terminal, a line per step elsewhere, nothing if `quiet`."""
 
-    def __init__(self, config: RunConfig, *, quiet: bool = False) -> None:
-        self._steps = config.settings.get("steps")
+    def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._console = Console(stderr=True)
+        self._console = Screen(stderr=True)
         self._rows: list[tuple[str, ...]] = []
         self._began = time.monotonic()
+        self._total: int | None = None
         self._fresh = 0
         """Births of this sitting, which tell how fast it goes."""
         self._live = RichLive(console=self._console, auto_refresh=False) if self._console.is_terminal and not quiet else None
@@ -58,6 +102,10 @@ class Live:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live:
             self._live.stop()
+
+    def planned(self, plan: Plan[Any]) -> None:
+        """How many births there will be."""
+        self._total = plan.matings
 
     def told(self, told: Told[Any]) -> None:
         """One more cohort."""
@@ -75,27 +123,34 @@ class Live:
             f"{now.usage.tokens_in + now.usage.tokens_out:,}",
             f"${now.usage.price:.4f}" if now.usage.price else "-",
             f"{time.monotonic() - self._began:.0f} s",
+            self._left(now.births),
         )
         self._rows.append(row)
         if self._live:
             self._live.update(self._table(now.best), refresh=True)
         else:
-            names = ("step", "best", "median", "evaluated", "calls", "tokens", "cost", "time")
-            self._console.print("  ".join(f"{name} {value}" for name, value in zip(names, row, strict=True)), highlight=False, soft_wrap=True)
+            line = "  ".join(f"{name} {value}" for name, value in zip(COLUMNS, row, strict=True))
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _left(self, births: int) -> str:
+        """How long the planned births will take at the pace of this sitting."""
+        if self._total is None or not self._fresh:
+            return "-"
+        return f"{max(0, self._total - births) * (time.monotonic() - self._began) / self._fresh:.0f} s"
 
     def _table(self, best: Individual[Any] | None) -> Table:
         caption = Text(f"best: {best.genome.preview()}") if best else None
-        table = Table("step", "best", "median", "evaluated", "calls", "tokens", "cost", "time", caption=caption, caption_justify="left")
+        table = Table(*COLUMNS, caption=caption, caption_justify="left")
         for row in self._rows[-ROWS:]:
             table.add_row(*row)
         return table
 
 
-def show_result(result: Result, file: Path) -> None:
+def show_result(result: Result) -> None:
     """How a run ended, what won, and what to do next."""
-    out = Console(highlight=False)
+    out = _out()
     now = result.outcome.progress
-    out.print(Text(f"\n{result.outcome.reason}"))
+    out.print(Text(f"\n{inert(result.outcome.reason)}"))
     if result.best is None:
         out.print("Nobody lived, so there is no winner.")
         return
@@ -115,7 +170,7 @@ def show_result(result: Result, file: Path) -> None:
 
 def show_plan(config: RunConfig, task: Task, search: Search, rows: Sequence[Estimate]) -> None:
     """The plan of a run: size, calls, tokens, money."""
-    out = Console(highlight=False)
+    out = _out()
     out.print(Text(f"{config.recipe}: up to {search.plan.matings} births, {len(task.dev)} dev and {len(task.test)} test cases\n"))
     table = Table("role", "model", "", "calls", "tokens in", "tokens out", "US dollars")
     for row in rows:
@@ -141,8 +196,8 @@ def show_plan(config: RunConfig, task: Task, search: Search, rows: Sequence[Esti
 
 def show_summary(summary: Summary) -> None:
     """A run folder in numbers."""
-    out = Console(highlight=False)
-    out.print(Text(f"{summary.folder}: {summary.frozen.get('recipe', '?')}, seed {summary.frozen.get('seed', '?')}\n"))
+    out = _out()
+    out.print(Text(inert(f"{summary.folder}: {summary.frozen.get('recipe', '?')}, seed {summary.frozen.get('seed', '?')}\n")))
     table = Table("step", "births", "living", "best", "median", "best so far")
     for step in summary.steps:
         table.add_row(
@@ -159,12 +214,12 @@ def show_summary(summary: Summary) -> None:
     out.print(f"{'paid':>12}  {_cost(summary.spent)}" + (f"; {summary.unknown} calls of unknown outcome" if summary.unknown else ""))
     for name, (lost, births) in summary.stillborn.items():
         if lost:
-            out.print(Text(f"{'stillborn':>12}  {lost} of {births} by {name}"))
+            out.print(Text(f"{'stillborn':>12}  {lost} of {births} by {inert(name)}"))
 
 
 def show_recipes(entries: Sequence[Entry]) -> None:
     """The recipes, a row each."""
-    out = Console(highlight=False)
+    out = _out()
     table = Table("recipe", "what it is", "settings")
     for one in entries:
         table.add_row(one.name, Text(one.summary), Text(", ".join(f"{name}={value}" for name, value in one.settings.items())))
@@ -173,7 +228,7 @@ def show_recipes(entries: Sequence[Entry]) -> None:
 
 def show_operators(templates: Sequence[Template]) -> None:
     """The operators, a row each."""
-    out = Console(highlight=False)
+    out = _out()
     table = Table("operator", "parents", "slots", "from", "source")
     for one in templates:
         parents = ", ".join(one.parents) + ("*" if one.many else "")

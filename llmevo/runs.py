@@ -212,10 +212,9 @@ class _Sitting:
         config, search, journal = self._config, self._search, self._journal
         frozen = {**_frozen(config), **{f"({name})": key for name, key in search.fingerprint.items()}}
         known = _same_run(journal.database, frozen, self._folder.path if self._folder else None)
-        if not journal.recorded:
+        if not known:
             for model in dict.fromkeys(search.models.values()):
                 await _greet(model)
-        if not known:
             # Only now: what the models refuse can be corrected, and the run started again in the same folder.
             await asyncio.wrap_future(journal.database.insert("meta", [("frozen", canonical(frozen))]))
         if self._folder:

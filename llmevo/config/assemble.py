@@ -12,6 +12,7 @@ from llmevo.config.task import Task
 from llmevo.core import ConfigError, Genome, Seed, Variation, content_key
 from llmevo.engine import Stop, stop
 from llmevo.fitness import Case, Evaluator
+from llmevo.library import Template
 from llmevo.llm import ModelSpec, Price
 from llmevo.llm.build import Connections, Model
 from llmevo.recipes import Plan, recipe
@@ -38,6 +39,8 @@ class Search:
     founders: Sequence[Variation[TextGenome]]
     models: Mapping[str, Model]
     """By role: task, operator."""
+    instructions: Sequence[Template]
+    """The operators that the operator model follows."""
     fingerprint: Mapping[str, str]
     """Keys of what decides the run besides the configuration: data, scorer, models."""
 
@@ -75,6 +78,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
         tuple(_stops(config, plan)),
         kit.founders,
         models,
+        tuple(kit.instructions),
         {
             "answers": evaluate.phenotype.key,
             "scorer": task.scorer.key,

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmevo.config.assemble import Search
 from llmevo.config.task import Task
 from llmevo.core import Usage
+from llmevo.library import Template
 from llmevo.llm.build import Model
 from llmevo.llm.contract import Message, Request, Sampling
 from llmevo.llm.prices import Price, known_price
+from llmevo.recipes.text import EXAMPLES
 from llmevo.text import Prompted
+from llmevo.text.instruct import MAX_TOKENS
 
-CHARACTERS_PER_TOKEN = 4.0
-"""A rule of thumb for English; the worst case counts bytes instead."""
-INSTRUCTION = 1000
-"""Characters of an operator's instruction around the parents, roughly."""
-CHILD_TOKENS = 60
-PARENTS = 4
+CHARACTERS_PER_TOKEN = 4
+"""A rule of thumb for English; the worst case counts the bytes of what is known instead."""
+FRAME = 10
+"""Tokens around a message that are expected."""
+CHILD = 240
+"""Characters of a child that is expected."""
+RECORD = 8_000
+"""Most characters of a parent's failures or feedback in an instruction."""
+REPAIR = 400
+MANY = 10
+"""Parents of an operator that takes any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,43 +42,78 @@ class Estimate:
 
 
 def estimate(search: Search, task: Task) -> list[Estimate]:
-    """A row per model. Expected: every mating gives a new genome, read at once. Worst: one repair for every child, answers of full
-    length, a token per byte. Duplicates, stillbirths and recorded answers make a run cheaper than both.
+    """A row per model. Expected: every mating gives a new genome, read at once. Worst: one repair for every child, answers and
+    children of full length, a token per byte. Duplicates, stillbirths and recorded answers make a run cheaper than both; only
+    attempts that are repeated because the server failed come on top.
     """
-    genomes = search.plan.matings
+    plan = search.plan
     given = sum(founder.key.startswith("given(") for founder in search.founders)
-    children = genomes - given
+    seeds = [seed if isinstance(seed, str) else " ".join(seed.values()) for seed in task.seeds]
+    longest = max((_size(seed) for seed in seeds), default=0)
+    writer = search.models.get("operator")
+    if writer is not None:
+        longest += CHARACTERS_PER_TOKEN * max((_max_tokens(writer, one) for one in search.instructions), default=0)
     rows = []
+    # The last cohort is asked as a whole.
+    most = plan.matings + plan.batch - 1
     if "task" in search.models and isinstance(search.evaluate.phenotype, Prompted):
         model, phenotype = search.models["task"], search.evaluate.phenotype
-        prompts = [seed if isinstance(seed, str) else " ".join(seed.values()) for seed in task.seeds] or [" " * 200]
-        prompt = max(prompts, key=len)
-        answers = [case.targets[0] for case in task.dev]
-        questions = [phenotype.task.render(prompt, case.input, case.fields, {}) for case in task.dev[:50]]
-        calls = genomes * len(task.dev) + len(task.test)
-        rows.append(_row("task", model, calls, 1, questions, statistics.fmean(map(len, answers)), phenotype.sampling))
-    if "operator" in search.models and children:
-        model = search.models["operator"]
-        longest = max((len(seed) if isinstance(seed, str) else sum(map(len, seed.values())) for seed in task.seeds), default=200)
-        question = "x" * (INSTRUCTION + PARENTS * max(longest, int(CHILD_TOKENS * CHARACTERS_PER_TOKEN)))
-        sampling = Sampling(max_tokens=512)
-        rows.append(_row("operator", model, children, 2, [question], CHILD_TOKENS * CHARACTERS_PER_TOKEN, sampling))
+        prompt = max(seeds, key=len, default=" " * CHILD)
+        cases = [*task.dev, *task.test]
+        questions = [_size(phenotype.task.render(prompt, case.input, case.fields, {})) for case in cases]
+        answers = [_size(case.targets[0]) for case in task.dev]
+        calls = plan.matings * len(task.dev) + len(task.test)
+        into, out = FRAME + statistics.fmean(questions) / CHARACTERS_PER_TOKEN, statistics.fmean(answers) / CHARACTERS_PER_TOKEN
+        upper = model.upper(Request((Message("user", ""),), phenotype.sampling))
+        worst = _times(most * len(task.dev) + len(task.test), max(questions) + longest + upper.tokens_in, upper.tokens_out)
+        rows.append(_row("task", model, _times(calls, into, max(1.0, out)), worst))
+    if writer is not None and search.instructions and plan.matings > given:
+        asked = [_instruction(one, task, longest, RECORD) for one in search.instructions]
+        usual = [_instruction(one, task, max(CHILD, *map(len, seeds or [""])), CHILD) for one in search.instructions]
+        limits = [_max_tokens(writer, one) for one in search.instructions]
+        roles = (Message("system", ""), Message("user", ""), Message("assistant", ""), Message("user", ""))
+        frames = writer.upper(Request(roles)).tokens_in
+        children = plan.matings - given
+        into = FRAME + statistics.fmean(usual) / CHARACTERS_PER_TOKEN
+        once = max(asked) + frames
+        again = once + CHARACTERS_PER_TOKEN * max(limits) + REPAIR
+        worst = _times(most - given, once + again, 2 * max(limits))
+        worst = Usage(2 * worst.calls, worst.tokens_in, worst.tokens_out)
+        rows.append(_row("operator", writer, _times(children, into, CHILD / CHARACTERS_PER_TOKEN), worst, search.models.get("task")))
     return rows
 
 
-def _row(
-    role: str, model: Model, calls: int, attempts: int, questions: Sequence[str], answer: float, sampling: Sampling
-) -> Estimate:
-    tokens_in = statistics.fmean(map(len, questions)) / CHARACTERS_PER_TOKEN
-    tokens_out = max(1.0, answer / CHARACTERS_PER_TOKEN)
+def _row(role: str, model: Model, expected: Usage, worst: Usage, greeted: Model | None = None) -> Estimate:
     price = model.spec.price or known_price(model.spec.model)
-    expected = Usage(calls, round(calls * tokens_in), round(calls * tokens_out))
-    request = Request((Message("user", max(questions, key=len)),), sampling)
-    upper = model.upper(request)
-    most = calls * attempts
-    worst = Usage(most, most * upper.tokens_in, most * upper.tokens_out)
     local = not hasattr(model.endpoint, "names")
+    if not local and model is not greeted:
+        hello = model.upper(Request((Message("user", "Hi"),), Sampling(max_tokens=16)))
+        expected, worst = expected + Usage(1, 10, 1), worst + Usage(1, hello.tokens_in, hello.tokens_out)
     return Estimate(role, model.spec.model, _priced(expected, price), _priced(worst, price), local or price is not None)
+
+
+def _instruction(template: Template, task: Task, text: int, record: int) -> int:
+    """The bytes of an instruction when every parent has `text` bytes, and its failures or feedback `record` bytes."""
+    size = _size(template.body) + _size(template.system)
+    for parent in template.parents:
+        times = len(re.findall(rf"\b{parent}\b", template.body))
+        size += times * text * (MANY if template.many else 1)
+    size += record * len(re.findall(r"\.(?:failures|feedback)\b", template.body))
+    if "examples" in template.slots:
+        size += EXAMPLES * max(_size(case.input) + _size(case.targets[0]) + len("Input: Answer: ") for case in task.dev)
+    return size + _size(task.description or "")
+
+
+def _max_tokens(model: Model, template: Template) -> int:
+    return model.spec.max_tokens or template.max_tokens or MAX_TOKENS
+
+
+def _times(calls: int, into: float, out: float) -> Usage:
+    return Usage(calls, round(calls * into), round(calls * out))
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _priced(usage: Usage, price: Price | None) -> Usage:

@@ -59,6 +59,8 @@ class TextKit:
     ) -> None:
         self.seed, self._llm, self._near = seed, llm, near
         self._vocabulary = tuple(vocabulary)
+        self.instructions: list[Template] = []
+        """The operators that were asked for and are followed by the model: what a plan of costs looks at."""
         founders = given(seeds)
         self._seeds = tuple(founder.genome for founder in founders)
         self._several = any(len(genome.parts) > 1 for genome in self._seeds)
@@ -82,6 +84,7 @@ class TextKit:
                 f"operator {template.name!r} needs {' and '.join(missing)}: describe the task (`task: {{description: ...}}`) and give "
                 f"examples, or give prompts to begin with (`task: {{seeds: [...]}}`)"
             )
+        self.instructions.append(template)
         return Instruct(template, self._llm, slots={slot: self._slots[slot] for slot in template.slots})
 
     def _blind(self, template: Template) -> Variation[TextGenome]:
