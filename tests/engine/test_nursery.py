@@ -312,7 +312,8 @@ def test_a_genome_whose_dump_failed_is_not_taken_for_stored(quick_path: Any) -> 
             return Heavy((4,) * 6)
 
     def go() -> Any:
-        return run(Founding([Make("4", arity=0)], seed=SEED), batch=1, path=quick_path / "run.sqlite")
+        twins = [Make("4", arity=0), Make("5", arity=0)]
+        return run(Founding(twins, seed=SEED), batch=2, path=quick_path / "run.sqlite")
 
     with pytest.raises(StorageError, match="no room"):
         go()
