@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, Unpack
 
 from llmevo.core.context import Context
-from llmevo.core.errors import ConfigError, InvalidFitness
+from llmevo.core.errors import ConfigError, InvalidFitness, Pause
 from llmevo.core.fitness import Fitness, Usage, as_score
 from llmevo.core.gather import gather
 from llmevo.core.genome import Genome
@@ -77,6 +77,10 @@ class IsolatedFitness(Generic[G]):
             return _fitness(record, context)
         except InvalidFitness as error:
             return Fitness.failed(str(error), context.meter.usage)
+        except (Pause, ConfigError):
+            raise
+        except Exception as error:  # what `reads` gives cannot be sent
+            return Fitness.failed(f"the genome cannot be read: {type(error).__name__}: {error}", context.meter.usage)
 
     async def aclose(self) -> None:
         """Ends the workers."""

@@ -26,7 +26,7 @@ PASSED = frozenset(
 )
 """The variables that every worker sees, besides those that begin with LC_ or PYTHON; `env` names further ones."""
 KEY_LIKE = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
-NO_MEMORY = re.compile(r"MemoryError|bad_alloc|[Cc]annot allocate memory|[Oo]ut of memory")
+NO_MEMORY = re.compile(r"MemoryError|bad_alloc|[Cc]an(?:no|')t allocate memory|[Oo]ut of memory")
 KEPT = 16_384
 """Bytes of its output that are kept of a call; the end of it goes into the text of a failure."""
 SHOWN_LINES, SHOWN = 20, 2000
@@ -144,7 +144,9 @@ class IsolatedFunction:
                 worker.kill()
             await asyncio.gather(*(worker.retire(self.grace) for worker in idle))
             self._all.difference_update(idle)
-            while self._all:
+            for _ in range(1000):  # those at work go when their calls have noticed; a call whose loop is gone never does
+                if not self._all:
+                    break
                 await asyncio.sleep(0.005)
         finally:
             _end(self._all)
@@ -175,7 +177,7 @@ class IsolatedFunction:
 
     async def _start(self) -> Worker:
         setup = {
-            "path": sys.path,
+            "path": [str(place) for place in sys.path],
             "function": self.name,
             "near": None if self.near is None else str(self.near),
             "memory_mb": self.memory_mb,
@@ -229,6 +231,8 @@ class IsolatedFunction:
         if "raised" in answer:
             trace = "\n".join(map(str, answer.get("trace", ())))
             said = f"{answer['raised']}: {answer.get('message')}\n{trace}"
+            if self.memory_mb is not None and NO_MEMORY.search(str(answer.get("message"))):
+                raise EvaluationFailed("oom", self._text(f"oom: {self._limit()} (attempt 1 of 1)\n{said}", worker.printed))
             raise EvaluationFailed("raised", self._text(said, worker.printed))
         if "oom" in answer:
             raise EvaluationFailed("oom", self._text(f"oom: {self._limit()} (attempt 1 of 1)", worker.printed))
@@ -248,10 +252,10 @@ class IsolatedFunction:
             return "oom", f"oom: {self._limit()}"
         if gone.status >= 0:
             return "exit", f"exit code {gone.status}"
-        try:
-            return "killed", f"killed by signal {-gone.status} ({signal.Signals(-gone.status).name})"
-        except ValueError:
-            return "killed", f"killed by signal {-gone.status}"
+        number = -gone.status
+        name = signal.Signals(number).name if number in set(signal.Signals) else "no name"
+        hint = ": by itself, or by the system for want of memory" if number == signal.SIGKILL else ""
+        return "killed", f"killed by signal {number} ({name}{hint})"
 
     def _closed(self) -> Pause:
         return Pause(f"{self.name!r} was closed while it was wanted; continue the run to evaluate what is missing")

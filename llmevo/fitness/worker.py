@@ -39,6 +39,8 @@ def main(wire: socket.socket, lifeline: int) -> None:
     faulthandler.register(signal.SIGTERM, chain=True, all_threads=False)  # says where it hung, also inside C
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    wire.set_inheritable(False)
+    os.set_inheritable(lifeline, False)
     me = os.getpid()
     os.register_at_fork(after_in_child=lambda: os.close(wire.detach()))
     requests = wire.makefile("rb")

@@ -112,7 +112,21 @@ def do_kill() -> None:
 
 
 def do_hang_up() -> None:
-    os.closerange(3, 256)
+    os.closerange(3, 1024)
+
+
+def do_flood() -> None:
+    """Writes without end to everything that is open."""
+    for descriptor in range(3, 1024):
+        try:
+            while True:
+                os.write(descriptor, b"x" * (1 << 20))
+        except OSError:
+            continue
+
+
+def do_torch_like() -> None:
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
 
 
 def do_unspeakable() -> None:

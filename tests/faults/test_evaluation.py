@@ -210,7 +210,7 @@ def test_a_function_that_hears_no_signal_or_hangs_in_c_is_ended_as_well(what: st
 
 
 @pytest.mark.fault("E6")
-@pytest.mark.parametrize("what", ["grow", "grow_in_numpy"])
+@pytest.mark.parametrize("what", ["grow", "grow_in_numpy", "torch_like"])
 def test_a_function_that_takes_too_much_memory_fails_alone(what: str) -> None:
     async def scene(isolated: IsolatedFunction) -> None:
         failed = await failure(isolated, what)
@@ -246,8 +246,9 @@ def test_a_function_that_ends_its_process_fails_only_its_own_call() -> None:
             ("sys_exit", "exit", "exit code 4"),
             ("segfault", "killed", "killed by signal 11 (SIGSEGV)"),
             ("abort", "killed", "killed by signal 6 (SIGABRT)"),
-            ("kill", "killed", "killed by signal 9 (SIGKILL)"),
+            ("kill", "killed", "killed by signal 9 (SIGKILL: by itself, or by the system for want of memory)"),
             ("hang_up", "exit", "exit code 1"),
+            ("flood", "invalid", "the result takes more than 8388608 bytes"),
         ):
             failed = await failure(isolated, what)
             assert (failed.kind, failed.attempts) == (kind, 1)

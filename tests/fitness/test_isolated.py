@@ -227,6 +227,8 @@ def test_a_fitness_reads_a_genome_as_text_parts_or_record() -> None:
     assert words(TextGenome("a")) == "a"
     assert words(TextGenome({"a": "x", "b": "y"})) == {"a": "x", "b": "y"}
     assert words(Digits((1, 2))) == {"values": [1, 2]}
+    fitness: IsolatedFitness[TextGenome] = IsolatedFitness(len, reads=lambda genome: {genome})
+    assert str(asyncio.run(fitness([TextGenome("a")], [CONTEXT]))[0].error).startswith("the genome cannot be read: TypeError")
 
 
 @pytest.mark.fault("E13")
