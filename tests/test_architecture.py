@@ -42,6 +42,7 @@ SEEDED = {"Random", "Generator", "Philox", "PCG64", "SeedSequence", "BitGenerato
 WINGS = ("text", "weights")
 EXEMPT = {
     ("randomness", "llmevo.fitness.worker"): "runs in a process of its own, for user code that uses the global generators",
+    ("randomness", "llmevo.testing.contracts"): "looks at the state of the global generators, to find who uses them",
     ("dispatch", "llmevo.fitness.pool"): "the kind of a failure, not of a genome",
 }
 """(rule, module) and why."""

@@ -22,5 +22,6 @@ from llmevo.breeding.succession import (
 __all__ = [
     "Bandit", "Chain", "Comma", "Compete", "Given", "Lottery", "Only", "Reassess", "Roles", "Roulette", "Tournament", "Weighted",
     "always_replace", "boltzmann", "centered_rank", "chain", "compete", "distinct", "flat", "keep_all", "linear_rank", "one_to_one",
-    "per_case", "per_cell", "proportional", "rank", "ranked", "roulette", "seated", "swarm", "targets", "truncation", "unchanged", "uniform",
+    "per_case", "per_cell", "proportional", "rank", "ranked", "roulette", "seated", "swarm", "targets", "truncation", "unchanged",
+    "uniform",
 ]  # fmt: skip
