@@ -40,12 +40,12 @@ class Batch:
 class Mix:
     """Shares of the sample kinds and the size of a step in tokens."""
 
-    task: float = 0.72
+    task: float = 0.78
     multi: float = 0.16
-    copy: float = 0.12
+    copy: float = 0.06
     generic: float = 0.25
-    plain_tokens: int = 4000
-    operator_tokens: int = 2500
+    plain_tokens: int = 2600
+    operator_tokens: int = 1700
     copying_only: bool = False
 
 

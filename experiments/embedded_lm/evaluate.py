@@ -116,7 +116,7 @@ def operators(model: EmbeddedModel, n: int) -> dict[str, float]:
                if c and not any(line.endswith(": " + c) for line in u.splitlines())]
         parsed.append(len(ok) / n)
         fresh.append(len(new) / n)
-        out[f"  {name}: parse / new"] = round(len(ok) / n, 3) + 0.0
+        out[f"  {name}: parse"] = len(ok) / n
         out[f"  {name}: new"] = len(new) / n
     out["replies that parse"] = statistics.mean(parsed)
     out["children unlike all parents"] = statistics.mean(fresh)

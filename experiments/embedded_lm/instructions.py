@@ -134,9 +134,9 @@ def _unlabelled(kind: str, arg: str, good: bool) -> str:
 
 def random_labels(rng: Random) -> tuple[tuple[str, str], bool]:
     """A pair of labels (for good, for bad) and whether the instruction must say which is which."""
-    if rng.random() < 0.85:
+    if rng.random() < 0.9:
         a, b = rng.choice(PAIRS)
-        return (a, b), rng.random() < 0.2 or (a, b) == ("A", "B")
+        return (a, b), rng.random() < 0.12 or (a, b) == ("A", "B")
     made = [pseudo(rng) if rng.random() < 0.3 else any_word(rng, 0.1) for _ in range(2)]
     if rng.random() < 0.3:
         made = [m.capitalize() for m in made]
@@ -146,15 +146,15 @@ def random_labels(rng: Random) -> tuple[tuple[str, str], bool]:
 def random_task(rng: Random) -> tuple[str, str]:
     """A task, weighted: signs of aspects and of the whole, facts, mentions, counts."""
     r = rng.random()
-    if r < 0.44:
+    if r < 0.46:
         return "sign", rng.choice(sorted(ASPECTS))
-    if r < 0.60:
+    if r < 0.66:
         return "sign", "overall"
-    if r < 0.68:
+    if r < 0.76:
         return "sign", "again"
-    if r < 0.86:
+    if r < 0.92:
         return "fact", rng.choice(("product", "colour", "person", "day"))
-    if r < 0.97:
+    if r < 0.98:
         return "mention", rng.choice(sorted(ASPECTS))
     return "count", ""
 
@@ -165,7 +165,7 @@ def random_instruction(rng: Random) -> Instruction:
     if r < 0.05:
         return Instruction(None, None)
     labels, mapped = random_labels(rng)
-    form = rng.choices(("none", "plain", "upper", "stop", "quotes"), (66, 16, 6, 6, 6))[0]
+    form = rng.choices(("none", "plain", "upper", "stop", "quotes"), (76, 12, 5, 4, 3))[0]
     if r < 0.12:
         return Instruction(None, labels, mapped, form)
     task = random_task(rng)
