@@ -19,12 +19,16 @@ from llmevo.recipes import Plan, recipe
 from llmevo.recipes.text import TextKit
 from llmevo.storage.budget import Budget
 from llmevo.text import Encoded, Prompted, TextGenome, sentence_encoder
+from llmevo.text.bag import bag_of_words
 
 KINDS: Mapping[str, type[Genome]] = {TextGenome.kind: TextGenome}
 """The genomes that run files may hold, by kind."""
 
 EDITS = "edits"
 """The name that stands for blind edits in the place of an operator model."""
+
+WORDS = "words"
+"""The name of the encoder that needs no model: hashed words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,4 +134,4 @@ def _spec(model: Any, role: str) -> ModelSpec:
 
 @cache
 def _encoder(name: str) -> Any:
-    return sentence_encoder(name)
+    return bag_of_words if name == WORDS else sentence_encoder(name)

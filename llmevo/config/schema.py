@@ -99,7 +99,7 @@ class TaskConfig(Section):
     phenotype: Literal["prompted", "encoded"] = "prompted"
     """`prompted`: the model answers each input. `encoded`: the nearest class description wins, by a sentence encoder."""
     encoder: str | None = None
-    """Folder or hub name of the sentence encoder."""
+    """Folder or hub name of the sentence encoder; `words` needs no model (hashed words, knows no synonyms)."""
     vocabulary: list[str] | None = None
     """Words that blind edits may insert; by default those of the seeds."""
     max_tokens: Count | None = None
