@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from llmevo.breeding import Roles, keep_all, truncation
-from llmevo.core import G, Succession
+from llmevo.breeding import keep_all, truncation
+from llmevo.core import G, Individual, Succession, View
 from llmevo.recipes.kit import Kit
 from llmevo.strategies import For, Founding, Genetic, Phases
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Founded = Literal["half", "all"]
+
+
+class FoundersInTurn:
+    """Those that have no parents, one after another: who was filled in meanwhile has no turn, whatever the batch."""
+
+    seated: ClassVar[bool] = False
+
+    def __call__(
+        self, view: View[G], n: int, arity: int | None, rng: np.random.Generator
+    ) -> list[tuple[Individual[G], ...]]:
+        founders = sorted((one for one in view.population if not one.parents), key=lambda one: one.seat)
+        return [(founders[(view.turn + i) % len(founders)],) for i in range(n if founders else 0)]
 
 
 def founding(kit: Kit[G], population: int, how: Founded, fill: str = "paraphrase") -> list[Founding[G] | For[G]]:
@@ -18,7 +33,7 @@ def founding(kit: Kit[G], population: int, how: Founded, fill: str = "paraphrase
     `half` keeps the best half of the population, as EvoPrompt does; `all` keeps as many founders as fit.
     """
     kept = max(1, population // 2) if how == "half" else population
-    refill = Genetic(kit.operator(fill), Roles(("self",)), keep_all, seed=kit.seed.fold("fill"))
+    refill = Genetic(kit.operator(fill), FoundersInTurn(), keep_all, seed=kit.seed.fold("fill"))
     return [
         Founding(kit.founders, seed=kit.seed, succession=truncation(kept)),
         For(refill, lambda view: max(0, population - len(view.population))),

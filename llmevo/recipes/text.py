@@ -63,7 +63,10 @@ class TextKit:
         """The operators that were asked for and are followed by the model: what a plan of costs looks at."""
         founders = given(seeds)
         self._seeds = tuple(founder.genome for founder in founders)
-        self._several = any(len(genome.parts) > 1 for genome in self._seeds)
+        self._parts = tuple(self._seeds[0].parts) if self._seeds else ()
+        self._several = len(self._parts) > 1
+        if any(tuple(genome.parts) != self._parts for genome in self._seeds):
+            raise ConfigError(f"all prompts to begin with need the same parts in the same order: {', '.join(self._parts)}")
         self._slots: dict[str, Any] = {"examples": Draw(tuple(cases), EXAMPLES)} if cases else {}
         if description:
             self._slots["task"] = description
@@ -84,8 +87,14 @@ class TextKit:
                 f"operator {template.name!r} needs {' and '.join(missing)}: describe the task (`task: {{description: ...}}`) and give "
                 f"examples, or give prompts to begin with (`task: {{seeds: [...]}}`)"
             )
+        if template.arity == 0 and self._several:
+            raise ConfigError(
+                f"operator {template.name!r} writes one text, and these prompts have the parts {', '.join(self._parts)}: choose an "
+                f"operator that varies a parent, or `operator: edits`"
+            )
+        part = self._parts[0] if template.arity == 0 and self._parts else None
         self.instructions.append(template)
-        return Instruct(template, self._llm, slots={slot: self._slots[slot] for slot in template.slots})
+        return Instruct(template, self._llm, part=part, slots={slot: self._slots[slot] for slot in template.slots})
 
     def _blind(self, template: Template) -> Variation[TextGenome]:
         edits = WordEdits(self._vocabulary, most=3)
