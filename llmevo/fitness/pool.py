@@ -195,8 +195,10 @@ class IsolatedFunction:
             if isinstance(answer, Gone):
                 if self._closing:
                     raise self._closed()
-                words = self._end_of(answer, self.startup)[1]
-                raise ConfigError(f"{self.name!r}: importing it in a worker process: {self._text(words, answer.printed)}")
+                words = self._text(self._end_of(answer, self.startup)[1], answer.printed)
+                # What could be imported before can be imported again: the run waits for better times.
+                failed = ConfigError if self._key is None else Pause
+                raise failed(f"{self.name!r}: importing it in a worker process: {words}")
             hello = _read(answer)
             if "key" not in hello:
                 raise ConfigError(self._text(str(hello.get("config")) + self._withheld(str(hello.get("config")))))

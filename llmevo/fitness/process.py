@@ -139,6 +139,8 @@ class Worker:
     @property
     def ended(self) -> bool:
         """Whether the process itself has ended; it is not reaped by asking."""
+        if not self._open:
+            return True
         if sys.platform == "darwin":
             return self._process.poll() is not None
         try:

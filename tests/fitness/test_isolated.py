@@ -243,6 +243,21 @@ def test_a_function_that_is_edited_while_the_run_uses_it_is_noticed(near: Path) 
     asyncio.run(main())
 
 
+def test_a_worker_that_cannot_be_replaced_in_mid_run_pauses_it(near: Path) -> None:
+    (near / "once.py").write_text(
+        "import os, pathlib\nif pathlib.Path(__file__).with_name('flag').exists(): os._exit(3)\ndef f(text): return 1"
+    )
+
+    async def main() -> None:
+        async with IsolatedFunction("once:f", near=near, recycle=1) as once:
+            assert await once("a") == 1
+            (near / "flag").touch()
+            with pytest.raises(Pause, match="importing it in a worker process: exit code 3"):
+                await once("a")
+
+    asyncio.run(main())
+
+
 @pytest.mark.fault("X1")
 def test_a_key_that_a_worker_may_see_is_in_no_message(near: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_API_KEY", "canary-0123456789")
