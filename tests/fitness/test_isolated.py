@@ -231,7 +231,6 @@ def test_a_fitness_reads_a_genome_as_text_parts_or_record() -> None:
     assert str(asyncio.run(fitness([TextGenome("a")], [CONTEXT]))[0].error).startswith("the genome cannot be read: TypeError")
 
 
-@pytest.mark.fault("E13")
 def test_a_function_that_is_edited_while_the_run_uses_it_is_noticed(near: Path) -> None:
     async def main() -> None:
         async with IsolatedFunction("mine:length", near=near, recycle=1) as length:
