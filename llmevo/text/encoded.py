@@ -90,12 +90,12 @@ class Encoded:
         self._rows.update(zip(new, rows, strict=True))
 
 
-def sentence_encoder(name: str | Path, *, batch: int = 1, longest: int = 256) -> Encode:
-    """An encoder from a transformers model: mean over the attended tokens of the last layer, normalised.
+def sentence_encoder(name: str | Path, *, batch: int = 32, longest: int = 256) -> Encode:
+    """An encoder from a transformers model: mean over the tokens of the last layer, normalised.
 
-    A folder is loaded without any network; another name is looked up on the hub. Texts are cut after `longest` tokens. With
-    `batch` 1 (the default) a text's row never depends on its company, so that runs repeat exactly; larger batches pad and are for
-    large data.
+    A folder is loaded without any network; another name is looked up on the hub. Texts are cut after `longest` tokens. Up to `batch`
+    texts of equal length in tokens share a forward pass. Nothing is padded, so a text's row does not depend on its company and runs
+    repeat exactly.
     """
     import numpy as np
 
@@ -109,16 +109,20 @@ def sentence_encoder(name: str | Path, *, batch: int = 1, longest: int = 256) ->
         raise ConfigError(f"the encoder {name} cannot be loaded: {error}") from error
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
-        rows = []
+        lengths: dict[int, list[tuple[int, list[int]]]] = {}
+        for place, text in enumerate(texts):
+            ids = tokenizer(text, truncation=True, max_length=longest)["input_ids"]
+            lengths.setdefault(len(ids), []).append((place, ids))
+        rows: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(texts)
         with torch.no_grad():
-            for start in range(0, len(texts), batch):
-                some = list(texts[start : start + batch])
-                tokens = tokenizer(some, padding=batch > 1, truncation=True, max_length=longest, return_tensors="pt")
-                states = model(**tokens).last_hidden_state
-                mask = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
-                mean = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-                rows.append(torch.nn.functional.normalize(mean, dim=-1).float().numpy())
-        found: NDArray[np.float32] = np.concatenate(rows)
-        return found
+            for some in lengths.values():
+                for start in range(0, len(some), batch):
+                    part = some[start : start + batch]
+                    ids = torch.tensor([ids for _, ids in part])
+                    states = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+                    found = torch.nn.functional.normalize(states.mean(dim=1), dim=-1).float().numpy()
+                    for (place, _), row in zip(part, found, strict=True):
+                        rows[place] = row
+        return np.stack(rows)
 
     return encode
