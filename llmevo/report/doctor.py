@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from llmevo.storage.blobs import FolderBlobs
 from llmevo.storage.database import Database, row_hash
 from llmevo.storage.journal import START
 
+KEY = re.compile(r"b2:[0-9a-f]{32}")
 TABLES = ("meta", "cohorts", "genomes", "births", "told", "answers", "intents", "settled")
 
 
@@ -40,9 +42,8 @@ def examine(folder: Path) -> Checkup:
 def _examine(folder: Path, database: Database) -> Checkup:
     problems: list[str] = []
     notes: list[str] = []
-    tables: dict[str, list[tuple[Any, ...]]] = {}
+    tables: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
     for table in TABLES:
-        tables[table] = []
         try:
             found = database.submit(lambda connection, table=table: _all_rows(connection, table)).result()  # type: ignore[misc]
         except LlmevoError as error:
@@ -53,15 +54,27 @@ def _examine(folder: Path, database: Database) -> Checkup:
                 tables[table].append(row[:-1])
             else:
                 problems.append(f"{table}: row {row[0]!r} does not match its hash")
+    told = 0
+    try:
+        told = _meaning(folder, tables, problems, notes)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        problems.append(f"the rows do not hold what a run writes: {type(error).__name__}: {error}")
+    return Checkup(sum(map(len, tables.values())), told, tuple(problems), tuple(notes))
+
+
+def _meaning(folder: Path, tables: dict[str, list[tuple[Any, ...]]], problems: list[str], notes: list[str]) -> int:
+    """What the sound rows say of each other; gives how many told cohorts are sound."""
     told = _sound(tables)
     if told < len(tables["told"]):
         problems.append(f"cohort {told}: what was told does not match its births")
+    asked = {j: len(json.loads(ids)) for j, ids in tables["cohorts"]}
+    problems += [f"birth {i} of cohort {j} was never asked for" for j, i, _ in tables["births"] if i >= asked.get(j, 0)]
     genomes = {row[0] for row in tables["genomes"]}
     named = {json.loads(row[2]).get("genome") for row in tables["births"]} - {None}
     problems += [f"genome {key} is named by a birth and missing" for key in sorted(named - genomes)]
     notes += _open_calls(tables) + _left_over(folder, tables)
-    problems += _blobs(folder)
-    return Checkup(sum(map(len, tables.values())), told, tuple(problems), tuple(notes))
+    problems += _blobs(folder, tables)
+    return told
 
 
 def _all_rows(connection: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
@@ -111,13 +124,25 @@ def _left_over(folder: Path, tables: dict[str, list[tuple[Any, ...]]]) -> list[s
     return notes
 
 
-def _blobs(folder: Path) -> list[str]:
+def _blobs(folder: Path, tables: dict[str, list[tuple[Any, ...]]]) -> list[str]:
+    """What is wrong with the blobs that are there, and which ones a genome names that are not."""
     blobs = FolderBlobs(folder / "blobs")
     problems = []
-    for path in sorted((folder / "blobs").glob("*")):
-        if path.suffix != ".new":
-            try:
-                blobs.get(f"b2:{path.name}")
-            except LlmevoError as error:
-                problems.append(str(error))
+    there = {path.name for path in (folder / "blobs").glob("*") if path.suffix != ".new"}
+    for name in sorted(there):
+        try:
+            blobs.get(f"b2:{name}")
+        except LlmevoError as error:
+            problems.append(str(error))
+    for key, _, record in tables["genomes"]:
+        for blob in sorted(_named(json.loads(record)) - there):
+            problems.append(f"blob b2:{blob} is named by genome {key} and missing")
     return problems
+
+
+def _named(value: Any) -> set[str]:
+    """The blobs that a record names: strings in it that are a content key and nothing else."""
+    if isinstance(value, str):
+        return {value[3:]} if KEY.fullmatch(value) else set()
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return {name for one in inner for name in _named(one)}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmevo.core import ConfigError, Genome, Individual, Usage, outranks
+from llmevo.core import ConfigError, Genome, Individual, InvalidFitness, StorageError, Usage, View, living
 from llmevo.report.statistics import Interval
 from llmevo.storage.answers import Answers
 from llmevo.storage.blobs import FolderBlobs
@@ -60,46 +60,58 @@ def summarise(folder: Path, kinds: Mapping[str, type[Genome]]) -> Summary:
     """The summary of a run folder. Raises `ConfigError` if it holds no run, `StorageError` if its rows are damaged."""
     database = open_record(folder)
     try:
-        told = dict(database.rows("told"))
-        records = {(j, i): json.loads(text) for j, i, text in database.rows("births") if j in told}
-        genomes = {
-            key: kinds[kind].load(json.loads(text), FolderBlobs(folder / "blobs"))
-            for key, kind, text in database.rows("genomes")
-            if kind in kinds
-        }
-        meta = dict(database.rows("meta"))
-        answers = Answers(database)
+        return _summary(folder, database, kinds)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, InvalidFitness) as error:
+        raise StorageError(
+            f"{folder / RECORD} does not hold what a run writes ({type(error).__name__}: {error}); `llmevo doctor {folder}` says more"
+        ) from error
     finally:
         database.close()
-    best: Individual[Any] | None = None
+
+
+def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]) -> Summary:
+    told = dict(database.rows("told"))
+    records = {(j, i): json.loads(text) for j, i, text in database.rows("births") if j in told}
+    genomes = {
+        key: kinds[kind].load(json.loads(text), FolderBlobs(folder / "blobs"))
+        for key, kind, text in database.rows("genomes")
+        if kind in kinds
+    }
+    meta = dict(database.rows("meta"))
+    frozen = json.loads(meta.get("frozen", "{}"))
+    if not isinstance(frozen, dict):
+        raise TypeError(f"the settings are a {type(frozen).__name__}")
+    answers = Answers(database)
+    view: View[Any] = View()
     steps: list[Step] = []
     lost: Counter[str] = Counter()
     all_births: Counter[str] = Counter()
-    evaluated: set[str] = set()
+    evaluated: set[tuple[str, str]] = set()
+    known: set[str] = set()
     cohorts: dict[int, list[Mapping[str, Any]]] = {}
     for place in sorted(records):
         cohorts.setdefault(place[0], []).append(records[place])
     for j, rows in cohorts.items():
-        scores = []
-        for row in rows:
-            birth = birth_from(row, genomes)
+        births = [birth_from(row, genomes) for row in rows]
+        for birth in births:
             all_births[birth.variation] += 1
-            if not isinstance(birth, Individual):
+            if isinstance(birth, Individual):
+                # One that was reassessed comes back under its own id, with another number of cases.
+                evaluated.add((birth.genome.key, f"{birth.id} {len(birth.fitness.cases)}" if birth.id in known else ""))
+                known.add(birth.id)
+            else:
                 lost[birth.variation] += 1
-                continue
-            evaluated.add(birth.genome.key)
-            if birth.fitness.ok:
-                scores.append(birth.fitness.value)
-                if best is None or birth.id == best.id or outranks(birth.fitness, best.fitness):
-                    best = birth
-        so_far = best.fitness.value if best else None
+        # The memory of the best is the search's own, so that a revised score counts here as it does there.
+        view = view.advance((), births)
+        scores = [one.fitness.value for one in living(births)]
         top, middle = (max(scores), statistics.median(scores)) if scores else (None, None)
-        steps.append(Step(j, len(rows), len(scores), top, middle, so_far))
+        steps.append(Step(j, len(rows), len(scores), top, middle, view.best.fitness.value if view.best else None))
+    best = view.best
     tests = {name: value for name, value in meta.items() if name.startswith("test of ")}
     own = tests.get(f"test of {best.id}") if best else None
     return Summary(
         folder,
-        json.loads(meta.get("frozen", "{}")),
+        frozen,
         tuple(steps),
         best,
         Interval(**json.loads(own)) if own else None,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from llmevo.testing.server import Action, Seen, billed_in
+from llmevo.testing.server import Action, Seen
 
 WORDS = "apple bread cloud dream earth flame green house ivory jolly karma lemon music night ocean peach quiet river stone tiger".split()
 OPERATOR = re.compile(r"<prompt>")
@@ -86,14 +87,13 @@ def write_run(folder: Path, values: dict[str, Any], name: str = "run.yaml", rows
     return file
 
 
-def command(*arguments: str | Path, **more: Any) -> subprocess.Popen[str]:
-    """The command line in a process of its own."""
+def command(*arguments: str | Path, ignoring: tuple[signal.Signals, ...] = ()) -> subprocess.Popen[str]:
+    """The command line in a process of its own; its signals are as in a terminal, also when the tests run in the background."""
+
+    def signals() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN if number in ignoring else signal.SIG_DFL)
+
     line = [sys.executable, "-c", "from llmevo.cli import main; main()", *map(str, arguments)]
     env = {**os.environ, "COLUMNS": "120", "TERM": "dumb"}
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, **more)
-
-
-def paid_again(ledger: Path, run: Path) -> int:
-    """How many of the billed questions were billed before although their answer is in the record (preflights aside)."""
-    rows = billed_in(ledger)
-    return len(rows) - len({row["question"] for row in rows})
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, preexec_fn=signals)

@@ -1,0 +1,166 @@
+"""The command line as a process: signals, kills, a reader that has gone. A server's ledger is the judge."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmevo.storage.database import Database
+from llmevo.testing.server import FaultyLLM
+from tests.cli.helpers import say
+from tests.runs.helpers import answer, command, slowly, values_for, write_run
+
+Capture = pytest.CaptureFixture[str]
+
+
+def wait_for(server: FaultyLLM, requests: int, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 30
+    while len(server.requests) < requests:
+        assert time.monotonic() < until and process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def finished(process: subprocess.Popen[str], seconds: float = 30) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out, err
+
+
+def questions(server: FaultyLLM) -> Counter[str]:
+    """What was paid, preflights aside."""
+    return Counter(f"{seen.body['model']}: {seen.prompt}" for seen in server.requests if seen.prompt != "Hi")
+
+
+def undisturbed(capsys: Capture, file: Path, folder: Path) -> dict[str, Any]:
+    """The record of a run that comes to its end, in this process, which is quicker."""
+    said = say(capsys, "run", file, "--run", folder, "--json")
+    assert said.code == 0, said.err
+    record: dict[str, Any] = json.loads(said.out)
+    return record
+
+
+@pytest.mark.fault("S13")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_one_signal_brings_it_to_rest(server: FaultyLLM, place: Path, capsys: Capture, number: signal.Signals) -> None:
+    server.script = slowly(0.15)
+    file = write_run(place / "here", values_for(server.url, in_flight=4))
+    process = command("run", file, "--run", place / "run")
+    wait_for(server, 12, process)
+    process.send_signal(number)
+    time.sleep(0.05)
+    arrived = len(server.requests)
+    code, out, err = finished(process)
+    assert code == 130 and "stopping" in err and "interrupted; what was recorded is kept" in err and out == ""
+    assert f"run {file} --run {place / 'run'}" in err
+    assert len(server.requests) == arrived, "nothing was sent after the signal"
+    with closing(Database(place / "run" / "run.sqlite")) as database:
+        settled = [row[1] for row in database.rows("settled")]
+    assert settled.count("answer") == len(server.billed) == arrived, "what was in flight is recorded"
+    server.script = answer
+    done = undisturbed(capsys, file, place / "run")
+    paid = questions(server)
+    server.requests.clear()
+    whole = undisturbed(capsys, file, place / "whole")
+    assert (done["history"], done["best"], done["held_out"]) == (whole["history"], whole["best"], whole["held_out"])
+    assert paid == questions(server), "no recorded answer was paid again"
+
+
+@pytest.mark.fault("S14")
+def test_two_signals_end_it_at_once(server: FaultyLLM, place: Path, capsys: Capture) -> None:
+    server.script = lambda seen: answer(seen) if seen.number < 8 else slowly(60)(seen)
+    file = write_run(place / "here", values_for(server.url, in_flight=4))
+    process = command("run", file, "--run", place / "run")
+    wait_for(server, 10, process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    assert process.poll() is None, "it waits for what is in flight"
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    code, _, _ = finished(process)
+    assert code == 130 and time.monotonic() - began < 1.5
+    server.script = answer
+    done = undisturbed(capsys, file, place / "run")
+    assert done["history"] == undisturbed(capsys, file, place / "whole")["history"]
+
+
+@pytest.mark.fault("S1")
+@pytest.mark.fault("S8")
+@pytest.mark.slow
+def test_kills_at_any_moment_cost_at_most_what_was_in_flight(server: FaultyLLM, place: Path, capsys: Capture) -> None:
+    in_flight = 4
+    server.script = slowly(0.01)
+    file = write_run(place / "here", values_for(server.url, in_flight=in_flight, steps=4))
+    whole = undisturbed(capsys, file, place / "whole")
+    needed = questions(server)
+    server.requests.clear()
+    rng = random.Random(5)
+    moments = [1, 4, 15, 33, 60]
+    for kills, moment in enumerate(moments, 1):
+        process = command("run", file, "--run", place / "run")
+        wait_for(server, min(moment + kills, needed.total() - 5), process)
+        time.sleep(rng.random() * 0.03)
+        if kills == 2:
+            second = command("run", file, "--run", place / "run")
+            code, out, err = finished(second)
+            if process.poll() is None:
+                assert code == 73 and str(process.pid) in err and out == ""
+        process.kill()
+        process.communicate()
+    done = undisturbed(capsys, file, place / "run")
+    assert (done["history"], done["best"], done["held_out"]) == (whole["history"], whole["best"], whole["held_out"])
+    again = questions(server) - needed
+    assert not needed - questions(server)
+    assert again.total() <= len(moments) * (in_flight + (in_flight + 1) // 2)
+    spent = done["spent"]
+    billed = [row for row in server.billed[-len(server.requests) :]]
+    assert spent["tokens_in"] >= sum(row["tokens_in"] for row in billed), "spending is never understated"
+    assert spent["calls"] >= len(billed)
+
+
+@pytest.mark.fault("S14")
+@pytest.mark.slow
+def test_a_reader_that_has_gone_is_no_failure(server: FaultyLLM, place: Path) -> None:
+    file = write_run(place / "here", values_for(server.url))
+    line = f"{sys.executable} -c 'from llmevo.cli import main; main()'"
+    for arguments in (f"run {file} --run {place / 'run'}", f"show {place / 'run'} --json", "recipes"):
+        script = f"set -o pipefail; {line} {arguments} 2>err | true; echo ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=place, timeout=60)
+        assert done.stdout.strip() == "0", (arguments, done.stdout, (place / "err").read_text())
+        errors = (place / "err").read_text()
+        assert "Traceback" not in errors and "BrokenPipe" not in errors
+    script = f"{line} run {file} --run {place / 'run'} 2>&- | cat"
+    closed = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+    assert closed.returncode == 0 and "The winner:" in closed.stdout
+
+
+@pytest.mark.slow
+def test_nohup_is_left_alone(server: FaultyLLM, place: Path) -> None:
+    server.script = slowly(0.02)
+    file = write_run(place / "here", values_for(server.url, in_flight=2))
+    process = command("run", file, "--run", place / "run", ignoring=(signal.SIGHUP,))
+    wait_for(server, 5, process)
+    process.send_signal(signal.SIGHUP)
+    code, out, err = finished(process)
+    assert code == 0 and "The winner:" in out, err
+
+
+@pytest.mark.slow
+def test_another_folder_another_hash_seed_the_same_run(server: FaultyLLM, place: Path) -> None:
+    histories = set()
+    for i in range(2):
+        file = write_run(place / f"here{i}", values_for(server.url))
+        env = {**os.environ, "PYTHONHASHSEED": str(i)}
+        line = [sys.executable, "-c", "from llmevo.cli import main; main()", "run", str(file), "--run", str(place / f"run{i}"), "--json"]
+        done = subprocess.run(line, capture_output=True, text=True, env=env, cwd=place / f"here{i}", timeout=60)
+        histories.add(json.loads(done.stdout)["history"])
+    assert len(histories) == 1
