@@ -16,7 +16,8 @@ from llmevo.core.gather import gather
 from llmevo.core.genome import Genome
 from llmevo.core.secret import redact
 from llmevo.fitness.contract import Case, Score
-from llmevo.fitness.pool import EvaluationFailed, IsolatedFunction, Options
+from llmevo.fitness.limits import EvaluationFailed, Options
+from llmevo.fitness.pool import IsolatedFunction
 from llmevo.library.reader import clean
 
 G = TypeVar("G", bound=Genome)

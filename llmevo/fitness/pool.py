@@ -4,67 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, Self, TypedDict, Unpack
+from typing import Any, Literal, Self, Unpack
 
-from llmevo.core.errors import ConfigError, InvalidFitness, LlmevoError, Pause
+from llmevo.core.errors import ConfigError, LlmevoError, Pause
 from llmevo.core.resolve import resolve
-from llmevo.core.secret import Secret, redact
+from llmevo.core.secret import redact
+from llmevo.fitness.limits import EvaluationFailed, Kind, Options, environment, positive, withheld
 from llmevo.fitness.process import LONGEST, Gone, Worker
 from llmevo.library.reader import clean
 
-PASSED = frozenset(
-    "PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TERM TMPDIR TEMP TMP VIRTUAL_ENV CONDA_PREFIX LD_LIBRARY_PATH DYLD_LIBRARY_PATH "
-    "CUDA_VISIBLE_DEVICES OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS XDG_CACHE_HOME HF_HOME HF_HUB_OFFLINE NLTK_DATA".split()
-)
-"""The variables that every worker sees, besides those that begin with LC_ or PYTHON; `env` names further ones."""
-KEY_LIKE = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 NO_MEMORY = re.compile(r"MemoryError|bad_alloc|[Cc]an(?:no|')t allocate memory|[Oo]ut of memory")
 KEPT = 16_384
 """Bytes of its output that are kept of a call; the end of it goes into the text of a failure."""
 SHOWN_LINES, SHOWN = 20, 2000
-
-Kind = Literal["timeout", "oom", "killed", "exit", "raised", "invalid"]
-
-
-class Options(TypedDict, total=False):
-    """What can be said of every isolated function."""
-
-    timeout: float
-    """Seconds that one call may take. Then its process group gets SIGTERM, and SIGKILL after `grace` seconds."""
-    memory_mb: float | None
-    """Data that calls may allocate beyond what importing the function took."""
-    recycle: int
-    """Calls after which a worker is replaced."""
-    recycle_mb: float | None
-    """Resident memory gained since the import, over which a worker is replaced; by default half of `memory_mb`."""
-    workers: int
-    """Calls at the same time; the others wait, and their time does not run."""
-    grace: float
-    startup: float
-    """Seconds that importing the function may take."""
-    near: Path | None
-    """A folder whose modules can be named (the run file's)."""
-    env: Iterable[str]
-    """Environment variables that workers see besides the usual ones; keys are never among those."""
-
-
-class EvaluationFailed(InvalidFitness):
-    """A call in a worker that gave no result. The message begins with `timeout`, `oom`, `killed by signal N`, `exit code N`, the
-    type of an exception, or says what was wrong with the result. Nothing was tried twice: `attempts` is 1."""
-
-    attempts = 1
-
-    def __init__(self, kind: Kind, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 class IsolatedFunction:
@@ -79,19 +38,18 @@ class IsolatedFunction:
 
     def __init__(self, function: str | Callable[..., Any], **options: Unpack[Options]) -> None:
         self.name, near = (function, None) if isinstance(function, str) else _importable(function)
-        self.timeout = _positive("timeout", options.get("timeout", 60.0))
+        self.timeout = positive("timeout", options.get("timeout", 60.0))
         self.grace = options.get("grace", 5.0)
-        self.startup = _positive("startup", options.get("startup", 60.0))
+        self.startup = positive("startup", options.get("startup", 60.0))
         memory = options.get("memory_mb")
-        self.memory_mb = None if memory is None else _positive("memory_mb", memory)
-        self.recycle = int(_positive("recycle", options.get("recycle", 1000)))
+        self.memory_mb = None if memory is None else positive("memory_mb", memory)
+        self.recycle = int(positive("recycle", options.get("recycle", 1000)))
         self.recycle_mb = options.get("recycle_mb") or (None if self.memory_mb is None else self.memory_mb / 2)
-        self.workers = int(_positive("workers", options.get("workers", 1)))
+        self.workers = int(positive("workers", options.get("workers", 1)))
         self.near = options.get("near") or near
         self.calls = 0
         """How many calls were made."""
-        self._secrets: list[Secret] = []
-        self._environ = self._environment(tuple(options.get("env", ())))
+        self._environ, self._secrets = environment(self.name, tuple(options.get("env", ())))
         self._key: str | None = None
         self._idle: list[Worker] = []
         self._all: set[Worker] = set()
@@ -201,7 +159,7 @@ class IsolatedFunction:
                 raise failed(f"{self.name!r}: importing it in a worker process: {words}")
             hello = _read(answer)
             if "key" not in hello:
-                raise ConfigError(self._text(str(hello.get("config")) + self._withheld(str(hello.get("config")))))
+                raise ConfigError(self._text(str(hello.get("config")) + withheld(self._environ, str(hello.get("config")))))
             if self._key not in (None, hello["key"]):
                 raise ConfigError(f"{self.name!r} was edited while the run uses it: {self._key} became {hello['key']}")
         except BaseException:
@@ -270,23 +228,6 @@ class IsolatedFunction:
         shown = "\n".join(printed.rstrip().split("\n")[-SHOWN_LINES:])[-SHOWN:]
         return redact(clean(f"{words}\nprinted last:\n{shown}" if shown.strip() else words))
 
-    def _environment(self, asked: Sequence[str]) -> dict[str, str]:
-        environ = {name: value for name, value in os.environ.items() if name in PASSED or name.startswith(("LC_", "PYTHON"))}
-        environ.setdefault("PYTHONHASHSEED", "0")
-        for name in asked:
-            if name not in os.environ:
-                raise ConfigError(f"{self.name!r} asks for the environment variable {name}, which is not set (export {name}=...)")
-            environ[name] = os.environ[name]
-            if KEY_LIKE.search(name):
-                self._secrets.append(Secret(name, os.environ[name]))
-        return environ
-
-    def _withheld(self, message: str) -> str:
-        """The end of a message that names a variable which workers do not see."""
-        words = set(re.findall(r"\w+", message))
-        hidden = sorted(name for name in os.environ.keys() - self._environ.keys() if name in words)
-        return f"; {hidden[0]} is set here, but workers see it only if `env` names it" if hidden else ""
-
 
 def _read(reply: bytes) -> dict[str, Any]:
     """The object of a reply; whoever wrote something else, it is a failure."""
@@ -309,12 +250,6 @@ def _importable(function: Callable[..., Any]) -> tuple[str, Path | None]:
     if resolve(f"{module}:{path}", near) is not function:
         raise ConfigError(f"{module}:{path} is another object than the function that was given: a worker would import that one")
     return f"{module}:{path}", near
-
-
-def _positive(name: str, value: float) -> float:
-    if isinstance(value, bool) or not value > 0:
-        raise ConfigError(f"isolate: {name} is a number above 0, not {value!r}")
-    return value
 
 
 def _end(workers: set[Worker]) -> None:
