@@ -149,6 +149,9 @@ async def run(
     finally:
         if timer is not None:
             timer.cancel()
+        close = getattr(task.scorer, "aclose", None)
+        if close is not None:  # worker processes; asked again, they start again
+            await close()
 
 
 async def _run(
@@ -332,7 +335,7 @@ def _frozen(config: RunConfig) -> dict[str, Any]:
 
 
 def _is_free(place: Sequence[str]) -> bool:
-    return len(place) > 2 and place[0] == "models" and place[2] in FREE_IN_MODELS
+    return place[:3] == ["task", "scorer", "isolate"] or (len(place) > 2 and place[0] == "models" and place[2] in FREE_IN_MODELS)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

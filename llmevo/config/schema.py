@@ -81,6 +81,34 @@ class CasesConfig(Section):
 Share = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
 
 
+class IsolateConfig(Section):
+    """How a function runs in worker processes. Free on resume: it decides how a score is computed, not which."""
+
+    timeout: Amount = 60.0
+    """Seconds for one call; then its process and all that it started are ended."""
+    memory_mb: Amount | None = None
+    """What calls may allocate beyond what importing the function took."""
+    workers: Count = 1
+    recycle: Count = 1000
+    """Calls after which a worker is replaced."""
+    recycle_mb: Amount | None = None
+    """Memory gained since the import, over which a worker is replaced; by default half of `memory_mb`."""
+    grace: Annotated[float, Field(ge=0)] = 5.0
+    startup: Amount = 60.0
+    env: list[str] = []
+    """Environment variables that the function needs; it sees no keys unless they are named here."""
+
+
+class ScorerConfig(Section):
+    """A scorer function of yours: `module:name` beside the run file or installed."""
+
+    function: Annotated[str, Field(pattern=":")]
+    minimum: float = 0.0
+    """The score of an answer that did not come."""
+    isolate: IsolateConfig | None = None
+    """`{}` for worker processes with the usual limits; without it the function runs in a thread of this process."""
+
+
 class TaskConfig(Section):
     """What the prompts are for: examples, how answers are scored, where the search begins."""
 
@@ -89,7 +117,8 @@ class TaskConfig(Section):
     """Examples that select: a count, or a share."""
     test: Share | CasesConfig | None = None
     """Examples that are scored once at the end: a count, a share, a file of their own, or what `dev` leaves (default)."""
-    scorer: str = "exact"
+    scorer: str | ScorerConfig = "exact"
+    """A shipped scorer, `module:name`, or `{function: module:name, isolate: {...}}`."""
     prompt: str | None = None
     """A prompt folder: how a prompt wraps an input, and seeds."""
     seeds: list[str | dict[str, str]] | str | None = None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from llmevo.config.schema import CasesConfig, TaskConfig
+from llmevo.config.schema import CasesConfig, ScorerConfig, TaskConfig
 from llmevo.core import ConfigError
-from llmevo.fitness import Case, Scorer, Splits, apart, checked, label_names, load_file, load_hub, scorer_named, split
+from llmevo.fitness import Case, FunctionScorer, Scorer, Splits, apart, checked, label_names, load_file, load_hub, scorer_named, split
+from llmevo.fitness.isolated import IsolatedScorer
 from llmevo.library import TaskTemplate, load_prompts, load_seeds
 from llmevo.recipes.text import common_words
 
@@ -47,7 +48,7 @@ def load_task(config: TaskConfig, *, seed: int, near: Path | None) -> Task:
     return Task(
         splits.dev,
         splits.test,
-        scorer_named(config.scorer, splits.labels, near),
+        _scorer(config.scorer, splits.labels, near),
         folder.task if folder else TaskTemplate(),
         tuple(seeds),
         config.description,
@@ -56,6 +57,17 @@ def load_task(config: TaskConfig, *, seed: int, near: Path | None) -> Task:
         config.max_tokens,
         near,
     )
+
+
+def _scorer(config: str | ScorerConfig, labels: Sequence[str], near: Path | None) -> Scorer:
+    if isinstance(config, str):
+        return scorer_named(config, labels, near)
+    if config.isolate is not None:
+        scorer = IsolatedScorer(config.function, minimum=config.minimum, near=near, **config.isolate.model_dump())
+        _ = scorer.key  # imports it in a worker: what cannot work is said now
+        return scorer
+    found = scorer_named(config.function, labels, near)
+    return replace(found, minimum=config.minimum) if isinstance(found, FunctionScorer) else found
 
 
 def _splits(config: TaskConfig, seed: int, near: Path | None) -> Splits:
