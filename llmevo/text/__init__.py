@@ -2,7 +2,7 @@
 
 from llmevo.text.edits import Cut, Splice, WordEdits
 from llmevo.text.encoded import Encoded, sentence_encoder
-from llmevo.text.founders import Given, given, seeds
+from llmevo.text.founders import given, seeds
 from llmevo.text.genome import TextGenome
 from llmevo.text.instruct import Draw, Instruct
 from llmevo.text.parts import ANY, EACH, PartCrossover, on
@@ -15,7 +15,6 @@ __all__ = [
     "Cut",
     "Draw",
     "Encoded",
-    "Given",
     "Instruct",
     "ParentView",
     "PartCrossover",

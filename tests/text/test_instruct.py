@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from llmevo.breeding import Given
 from llmevo.core import ConfigError, Context, Fitness, Individual, Pause, Seed, Usage, VariationFailed
 from llmevo.fitness import Case
 from llmevo.library import Template, load_operator
 from llmevo.llm.contract import EmptyReply, Refused, Reply, Request, RequestRejected, Unreachable
 from llmevo.llm.scripted import ScriptedLLM
-from llmevo.text import ANY, EACH, Draw, Given, Instruct, PartCrossover, TextGenome, given, on, seeds
+from llmevo.text import ANY, EACH, Draw, Instruct, PartCrossover, TextGenome, given, on, seeds
 
 TWO = Template("two", ("a", "b"), False, (), "prompt", "Join {{ a }} and {{ b }} into <prompt></prompt>.")
 ONE = Template("one", ("a",), False, (), "prompt", "Change {{ a }}.")
