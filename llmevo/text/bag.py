@@ -7,6 +7,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def bag_of_words(texts: Sequence[str]) -> NDArray[np.float32]:
     rows = np.zeros((len(texts), SIZE), dtype=np.float32)
     for row, text in zip(rows, texts, strict=True):
         words = re.findall(r"\w+", text.lower())
-        counts = Counter([*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False))])
+        counts = Counter([*words, *(f"{a} {b}" for a, b in pairwise(words))])
         for feature, count in counts.items():
             digest = zlib.crc32(feature.encode())
             row[digest % SIZE] += (1.0 if digest >> 31 else -1.0) * (1.0 + math.log(count))
