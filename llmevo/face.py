@@ -48,19 +48,20 @@ async def aoptimize_prompt(
     answers, `operator` writes children (by default the same); each is a name or a mapping with the keys of a run file's model.
     `task` is how a prompt wraps an input: a template, or the name of a prompt folder. `settings` are those of the recipe, e.g.
     `population=10, steps=10`. With `run` the run is a folder that can be continued; without it nothing is left behind. `deadline`
-    is in seconds, `budget` has the keys of a run file's budget; when either is spent, `Result.pause` is set and the best so far is
-    there. Raises `ConfigError` for anything that cannot work, before anything is paid.
+    is in seconds and is kept: calls in flight are given up. `budget` has the keys of a run file's budget; when either is spent,
+    `Result.pause` is set and the best so far is there. Raises `ConfigError` for anything that cannot work, before anything is
+    paid. Cancelling it stops new calls; what was recorded in a folder is not paid again.
     """
-    limits = dict(budget or {})
-    if deadline is not None:
-        limits["seconds"] = min(deadline, limits.get("seconds", deadline))
+    if deadline is not None and not deadline > 0:
+        raise ConfigError(f"deadline: give seconds greater than 0, not {deadline!r}")
+    given = (prompts,) if isinstance(prompts, str) else tuple(prompts)
     models = {"task": model, "operator": model if operator is None else operator}
     values = {
         "recipe": recipe,
         "seed": seed,
         "models": models,
         "task": {"cases": {"path": "(python)"}, "scorer": scorer if isinstance(scorer, str) else "(python)"},
-        "budget": limits,
+        "budget": dict(budget or {}),
         **settings,
     }
     config = check_config(values, where="optimize_prompt")
@@ -69,13 +70,13 @@ async def aoptimize_prompt(
     prepared = Task(
         splits.dev,
         splits.test,
-        _scorer(scorer),
+        _scorer(scorer, splits),
         folder.task if folder else task if isinstance(task, TaskTemplate) else TaskTemplate(),
-        tuple(prompts) or (folder.seeds if folder else ()),
+        given or (folder.seeds if folder else ()),
         description,
         vocabulary=common_words([case.input for case in splits.dev]),
     )
-    return await runs.run(config, prepared, folder=None if run is None else Path(run), on_cohort=on_cohort)
+    return await runs.run(config, prepared, folder=None if run is None else Path(run), on_cohort=on_cohort, deadline=deadline)
 
 
 def optimize_prompt(cases: Examples, **options: Any) -> Result:
@@ -108,9 +109,10 @@ def _cases(examples: Iterable[Any], where: str) -> list[Case]:
     return from_rows(pairs, where=where)
 
 
-def _scorer(scorer: str | Scorer | Callable[..., Any]) -> Scorer:
+def _scorer(scorer: str | Scorer | Callable[..., Any], splits: Splits) -> Scorer:
     if isinstance(scorer, str):
-        return scorer_named(scorer)
+        labels = sorted({target for case in (*splits.dev, *splits.test) for target in case.targets})
+        return scorer_named(scorer, labels if scorer == "first-label" else ())
     if hasattr(scorer, "minimum") and hasattr(scorer, "key"):
         return scorer
     return FunctionScorer(scorer)

@@ -47,7 +47,9 @@ class RunFolder:
         """Writes `run.yaml`, complete or not at all."""
         fresh = self.path / UNFINISHED
         try:
-            fresh.write_text(text, encoding="utf-8")
+            fresh.unlink(missing_ok=True)  # perhaps a link to elsewhere
+            with fresh.open("x", encoding="utf-8") as out:
+                out.write(text)
             sync(fresh)
             os.replace(fresh, self.config)
             sync(self.path)

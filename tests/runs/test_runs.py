@@ -392,19 +392,19 @@ def test_every_frozen_key_is_refused_and_every_free_one_accepted(server: FaultyL
 @pytest.mark.fault("E13")
 class TestUserCode:
     def score(self, place: Path, body: str) -> None:
-        (place / "my_score.py").write_text(f"def score(answer, target):\n    return {body}\n")
+        (place / "my_score.py").write_text(f"def score(answer, case):\n    return {body}\n")
         sys.modules.pop("my_score", None)
 
     def test_an_edited_scorer_is_refused(self, server: FaultyLLM, place: Path) -> None:
         values = values_for(server.url)
         values["task"]["scorer"] = "my_score:score"
-        self.score(place, "float(answer == target)")
+        self.score(place, "float(answer == case.target)")
         whole = start(values, place, place / "run")
         asked = len(server.requests)
-        self.score(place, "float(answer == target) / 2")
+        self.score(place, "float(answer == case.target) / 2")
         message = refused(values, place, place / "run")
         assert "  (scorer): " in message and "my_score:score" in message and "--run" in message
-        self.score(place, "float(answer == target)")
+        self.score(place, "float(answer == case.target)")
         assert start(values, place, place / "run").outcome.history == whole.outcome.history
         assert len(server.requests) == asked
 
