@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Generic
 
 from llmevo.core import Birth, CaseSlice, Evaluate, G, Individual, Mating, Pause, Seed, Strategy, Usage, View
-from llmevo.engine.nursery import Nursery
+from llmevo.core.crash import crash_point
+from llmevo.engine.nursery import Enough, Nursery
 from llmevo.engine.progress import Progress
 from llmevo.engine.schedule import Cohort, Schedule
 from llmevo.engine.stop import Stop
@@ -56,16 +57,18 @@ async def evolve(
     batch: int,
     slots: int = 1,
     stop: Iterable[Stop] = (),
+    enough: Enough | None = None,
     on_cohort: Callable[[Told[G]], None] | None = None,
 ) -> Outcome[G]:
     """Runs a strategy until it ends, a stop holds, or something makes it pause.
 
     Up to `slots` cohorts of `batch` matings are open. The same strategy, seed, batch and slots give the same run, whatever completes
     first. A journal that already holds a part of this run is read on the way: those births are neither conceived nor evaluated again.
-    Raises `ReplayDiffers` if it holds another run, and errors of configuration or storage; a `Pause` is returned in the outcome.
+    The first birth that is `enough` ends the run at once: what stands behind it in its cohort is cancelled and recorded as such, later
+    cohorts are dropped. Raises `ReplayDiffers` if it holds another run, and errors of configuration or storage; a `Pause` is returned in the outcome.
     """
     schedule = Schedule(strategy, batch=batch, slots=slots)
-    nursery = Nursery(evaluate, journal, seed)
+    nursery = Nursery(evaluate, journal, seed, enough)
     stops = tuple(stop)
     open_cohorts: deque[tuple[Cohort[G], bool, asyncio.Task[list[Birth[G]]]]] = deque()
     evaluated: set[tuple[str, CaseSlice | None]] = set()
@@ -97,12 +100,19 @@ async def evolve(
                 break
             open_cohorts.popleft()
             schedule.tell(births)
+            crash_point("before-told")
             await journal.told(cohort.j, births)
+            crash_point("after-told")
             if births:
                 paid = [_cost(mating, birth, evaluated) for mating, birth in zip(cohort.matings, births, strict=True)]
                 view = strategy.view
                 progress = progress.after(births, paid, view.best)
                 _notify(on_cohort, Told(cohort, births, progress, view, replayed))
+                if enough is not None and any(map(enough, births)):
+                    reason = "a birth was enough"
+                    for _, _, task in open_cohorts:
+                        task.cancel()
+                    break
     except asyncio.CancelledError:
         for _, _, task in open_cohorts:
             task.cancel()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Iterable, Sequence
-from typing import Generic
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Generic
 
 from llmevo.core import (
+    FREE,
     Birth,
     CaseSlice,
     ConfigError,
@@ -23,11 +24,17 @@ from llmevo.core import (
     StorageError,
     VariationFailed,
 )
+from llmevo.core.crash import crash_point
 from llmevo.engine.schedule import Cohort
 from llmevo.storage.journal import Journal
 
 FATAL = (Pause, ConfigError, StorageError, Interrupted)
 """Errors that concern the run, not one genome: they leave the cohort untold."""
+
+CANCELLED = "cancelled: an earlier birth of its cohort was enough"
+
+Enough = Callable[[Birth[Any]], bool]
+"""Whether a birth ends the search."""
 
 ScoreKey = tuple[str, CaseSlice | None]
 
@@ -35,8 +42,9 @@ ScoreKey = tuple[str, CaseSlice | None]
 class Nursery(Generic[G]):
     """Delivers cohorts. Equal genomes on equal cases are evaluated once in a run, also when they are conceived at the same time."""
 
-    def __init__(self, evaluate: Evaluate[G], journal: Journal, seed: Seed) -> None:
+    def __init__(self, evaluate: Evaluate[G], journal: Journal, seed: Seed, enough: Enough | None = None) -> None:
         self._evaluate, self._journal, self._seed = evaluate, journal, seed.fold("evaluate")
+        self._enough = enough
         self._scores: dict[ScoreKey, asyncio.Future[Fitness]] = {}
 
     def remember(self, cohort: Cohort[G], known: Sequence[Birth[G] | None]) -> None:
@@ -70,15 +78,53 @@ class Nursery(Generic[G]):
             for i, birth in zip(todo, await self._births(matings, cohort.j), strict=True):
                 deliver(i, birth)
 
-        await _all(map(one, todo) if not self._evaluate.whole_cohort else [together()])
+        if self._enough is not None and not self._evaluate.whole_cohort:
+            await self._until_enough(cohort, births, self._enough)
+        else:
+            await _all(map(one, todo) if not self._evaluate.whole_cohort else [together()])
         return _complete(births)
+
+    async def _until_enough(self, cohort: Cohort[G], births: list[Birth[G] | None], enough: Enough) -> None:
+        """Delivers up to the first birth, in the order of the matings, that is enough; the rest is cancelled and recorded as such.
+
+        What is later in order does not count even if it was born sooner: the same run comes out whatever completes first.
+        """
+        tasks = {
+            i: asyncio.ensure_future(self._birth(mating, cohort.j))
+            for i, mating in enumerate(cohort.matings)
+            if births[i] is None
+        }
+
+        def look(i: int) -> None:
+            if not tasks[i].cancelled() and tasks[i].exception() is None and enough(tasks[i].result()):
+                for later in range(i + 1, len(births)):
+                    if later in tasks:
+                        tasks[later].cancel()
+
+        for i, task in tasks.items():
+            task.add_done_callback(lambda _, i=i: look(i))  # type: ignore[misc]
+        found = False
+        try:
+            for i, mating in enumerate(cohort.matings):
+                birth = births[i]
+                if birth is None:
+                    birth = mating.stillbirth(CANCELLED, FREE, cohort.j) if found else await tasks[i]
+                    births[i] = birth
+                    self._journal.born(cohort.j, {i: birth})
+                found = found or enough(birth)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     async def _birth(self, mating: Mating[G], step: int) -> Birth[G]:
         """One birth, evaluated as soon as it is conceived."""
         genome, context, error = await self._conceive(mating)
         if genome is None:
             return mating.stillbirth(error, context.meter.usage, step)
+        crash_point("conceived")
         (fitness,) = await self._score([genome], [mating.cases])
+        crash_point("evaluated")
         return mating.birth(genome, fitness, context.meter.usage, step)
 
     async def _births(self, matings: Sequence[Mating[G]], step: int) -> list[Birth[G]]:

@@ -23,17 +23,27 @@ RECIPES: Mapping[str, str] = {
 }
 """The shipped recipes: name to module and function."""
 
+REFINEMENTS: Mapping[str, str] = {
+    "ga-llm": "refinement:ga_llm",
+    "revise": "refinement:revise",
+    "evoscale": "refinement:evoscale",
+    "map-elites": "refinement:map_elites",
+    "islands": "refinement:islands",
+}
+"""Recipes that refine one answer: every founder is a further sample of the first."""
+
 Recipe = Callable[..., Plan[Any]]
 
 
 def recipe(name: str, near: Path | None = None) -> Recipe:
     """The recipe of a name, or the user's as `package.module:name`. Raises `ConfigError` that names the nearest one."""
-    if name in RECIPES:
-        module, function = RECIPES[name].split(":")
+    shipped = {**RECIPES, **REFINEMENTS}
+    if name in shipped:
+        module, function = shipped[name].split(":")
         found: Recipe = getattr(import_module(f"llmevo.recipes.{module}"), function)
         return found
     if ":" not in name:
-        raise ConfigError(f"there is no recipe {name!r}{nearest(name, RECIPES)}; your own is package.module:function")
+        raise ConfigError(f"there is no recipe {name!r}{nearest(name, shipped)}; your own is package.module:function")
     own = resolve(name, near)
     if not callable(own):
         raise ConfigError(f"recipe {name!r} is a {type(own).__name__}; name a function of a kit that returns a Plan")
@@ -78,4 +88,4 @@ def _first_line(documented: Any) -> str:
     return (inspect.getdoc(documented) or "").split("\n")[0]
 
 
-__all__ = ["RECIPES", "Entry", "Kit", "Plan", "Recipe", "catalogue", "parameters", "recipe"]
+__all__ = ["RECIPES", "REFINEMENTS", "Entry", "Kit", "Plan", "Recipe", "catalogue", "parameters", "recipe"]

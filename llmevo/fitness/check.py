@@ -1,0 +1,96 @@
+"""A user's check of an answer: a score, whether it is valid, and what is wrong with it in words."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from llmevo.core.context import Context
+from llmevo.core.errors import ConfigError, InvalidFitness, Pause
+from llmevo.core.fitness import FREE, Fitness, Usage, as_score
+from llmevo.core.gather import gather
+from llmevo.core.genome import Genome
+from llmevo.core.resolve import function_key
+from llmevo.fitness.functions import described
+
+G = TypeVar("G", bound=Genome)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check says of an answer.
+
+    `value` is the score, higher is better. `violation` is how far the answer is from valid: 0 is valid, and ends the search.
+    `feedback` is shown to the model that writes the next answer; `measures` place the answer in a MAP-Elites grid.
+    """
+
+    value: float
+    violation: float = 0.0
+    feedback: tuple[str, ...] = ()
+    measures: tuple[float, ...] = ()
+
+
+def verdict(found: Any) -> Verdict:
+    """A verdict from what a check returned. Raises `InvalidFitness` for what is none.
+
+    A `Verdict` is itself. True is valid (score 1), False is not (score 0, violation 1). A number is the score of an answer that is
+    never called valid: the search goes on for a better one until its budget ends. A pair is any of these and feedback (a text or
+    several). Nothing else is understood: no dicts, no text, no None, no NaN.
+    """
+    if isinstance(found, tuple) and len(found) == 2:
+        words = (found[1],) if isinstance(found[1], str) else found[1]
+        if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
+            raise InvalidFitness(f"the second half of a check's pair is feedback (a text or several), not {type(found[1]).__name__}")
+        inner = verdict(found[0])
+        return Verdict(inner.value, inner.violation, (*inner.feedback, *words), inner.measures)
+    if isinstance(found, Verdict):
+        value, violation = as_score(found.value), as_score(found.violation)
+        if violation < 0:
+            raise InvalidFitness(f"a violation is 0 (valid) or positive, not {violation!r}")
+        return Verdict(value, violation, tuple(found.feedback), tuple(map(as_score, found.measures)))
+    if isinstance(found, bool):
+        return Verdict(float(found), float(not found))
+    return Verdict(as_score(found), 1.0)
+
+
+class Checked(Generic[G]):
+    """A check as an evaluation. The check gets what `reads` gives of a genome: the answer's text.
+
+    A sync check runs in a thread. What it raises, and what is no verdict, fails the answer and is recorded; a `Pause` stops the run.
+    """
+
+    whole_cohort = False
+
+    def __init__(self, check: Callable[[str], Any], reads: Callable[[G], str]) -> None:
+        if not callable(check):
+            raise ConfigError(f"a check is a function of an answer, not {type(check).__name__}")
+        self.check, self._reads = check, reads
+        self._waits = inspect.iscoroutinefunction(check) or inspect.iscoroutinefunction(getattr(check, "__call__", None))  # noqa: B004
+
+    @property
+    def key(self) -> str:
+        """Where the check is and what its source hashes to."""
+        return f"check({function_key(self.check)})"
+
+    async def __call__(self, genomes: Sequence[G], contexts: Sequence[Context]) -> list[Fitness]:
+        return await gather(self._one(genome, context) for genome, context in zip(genomes, contexts, strict=True))
+
+    async def _one(self, genome: G, context: Context) -> Fitness:
+        answer = self._reads(genome)
+        try:
+            found = await self.check(answer) if self._waits else await asyncio.to_thread(self.check, answer)
+            return as_fitness(verdict(found), context.meter.usage)
+        except (Pause, ConfigError):
+            raise
+        except InvalidFitness as error:
+            return Fitness.failed(f"the check returned no verdict: {error}", context.meter.usage)
+        except Exception as error:
+            return Fitness.failed(f"the check raised {described(error)}", context.meter.usage)
+
+
+def as_fitness(found: Verdict, usage: Usage = FREE) -> Fitness:
+    """The fitness of a verdict."""
+    return Fitness(found.value, found.violation, measures=found.measures, feedback=found.feedback, usage=usage)

@@ -1,0 +1,41 @@
+"""The kit of answers that are refined: founders are samples of the model, operators work on the answer or on the question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmevo.core import ConfigError, Seed, Variation
+from llmevo.library import load_operator
+from llmevo.llm.contract import LLM
+from llmevo.text import Instruct, TextGenome, WordEdits, on
+from llmevo.text.reprompt import ANSWER, Asked, Reprompt
+
+LOCAL_EDITS = "local-edits"
+"""The operator that costs nothing: blind edits of the answer's words."""
+
+
+class AnswerKit:
+    """Founders and operators for one question. Genomes have the parts `question` (as it was asked) and `answer`.
+
+    `near` is where a user's `operators/` may lie.
+    """
+
+    def __init__(self, question: str, llm: LLM, *, seed: Seed, near: Path | None = None) -> None:
+        if not question.strip():
+            raise ConfigError("there is no question to answer")
+        self.seed, self._question, self._llm, self._near = seed, question, llm, near
+        self._ask = load_operator("answer", near)
+        self.founders: Sequence[Variation[TextGenome]] = [Asked(question, self._ask, llm)]
+
+    def operator(self, name: str) -> Variation[TextGenome]:
+        """`local-edits`, or the operator file of that name: on the answer, or on the question if it writes one."""
+        if name == LOCAL_EDITS:
+            return on(ANSWER, WordEdits(most=2))
+        template = load_operator(name, self._near)
+        if template.answer == "question":
+            return Reprompt(Instruct(template, self._llm), self._ask, self._llm)
+        if set(template.slots) - {"question"}:
+            raise ConfigError(f"operator {name!r} has the slots {', '.join(template.slots)}; an answer offers only `question`")
+        slots = {slot: self._question for slot in template.slots}
+        return Instruct(template, self._llm, slots=slots, part=ANSWER)

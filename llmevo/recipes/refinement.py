@@ -1,0 +1,141 @@
+"""GA-LLM-Optimize (README of ga-llm) and its rivals: the genome is an answer that is refined at inference time."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from llmevo.breeding import Lottery, Roles, Tournament, Weighted, always_replace, keep_all, per_cell, truncation, uniform
+from llmevo.core import ConfigError, G, Mixture, Succession, Variation
+from llmevo.recipes.kit import Kit, Plan
+from llmevo.strategies import Founding, Genetic, Islands, Phases, sequence
+
+Rate = Annotated[float, Field(ge=0)]
+Operator = Literal["crossover", "prompt_mutation", "textual_mutation", "local_edits"]
+OPERATORS: dict[Operator, str] = {
+    "crossover": "semantic-crossover",
+    "prompt_mutation": "prompt-mutation",
+    "textual_mutation": "textual-mutation",
+    "local_edits": "local-edits",
+}
+
+
+def ga_llm(
+    kit: Kit[G],
+    *,
+    population: int = 8,
+    steps: int = 10,
+    crossover: Rate = 0.5,
+    prompt_mutation: Rate = 0.2,
+    textual_mutation: Rate = 0.3,
+    local_edits: Rate = 0.0,
+    ablate: tuple[Operator, ...] = (),
+    elites: int = 2,
+    tournament: int = 2,
+    batch: int | None = None,
+    slots: int = 1,
+) -> Plan[G]:
+    """GA-LLM: samples of the model; tournament; semantic crossover, prompt mutation or textual mutation by their rates; elites.
+
+    `ablate` leaves operators out; the others keep their proportions.
+    """
+    rates = {
+        "crossover": crossover,
+        "prompt_mutation": prompt_mutation,
+        "textual_mutation": textual_mutation,
+        "local_edits": local_edits,
+    }
+    left: list[tuple[Variation[G], float]] = [
+        (kit.operator(name), rates[operator]) for operator, name in OPERATORS.items() if operator not in ablate and rates[operator]
+    ]
+    if not left:
+        raise ConfigError("ga-llm: every operator is left out or has rate 0; keep at least one")
+    mixture: Mixture[G] = Weighted(left)
+    search = Genetic(mixture, Tournament(tournament), Lottery(population, min(elites, population)), seed=kit.seed)
+    return _from_samples(kit, search, population, steps, batch, slots)
+
+
+def revise(kit: Kit[G], *, population: int = 8, steps: int = 10, operator: str = "revise") -> Plan[G]:
+    """Always-accept revision (Self-Refine, arXiv 2303.17651): one answer, revised by its feedback again and again.
+
+    `population` only counts the budget: one sample and as many revisions as the other recipes have births after the first.
+    """
+    search = Genetic(kit.operator(operator), Roles(("self",)), always_replace(), seed=kit.seed)
+    founding = Founding(kit.founders[:1], seed=kit.seed)
+    return Plan(sequence(founding, search), 1, population * (steps + 1))
+
+
+def evoscale(kit: Kit[G], *, population: int = 8, steps: int = 10, top: int = 3, operator: str = "from-best-answers") -> Plan[G]:
+    """EvoScale: every round writes `population` answers anew, each conditioned on the best `top` of all so far.
+
+    Source: after Satori-SWE, arXiv 2505.23604.
+    """
+    roles = Roles(("self", *("random",) * (top - 1)))
+    search = Genetic(kit.operator(operator), roles, truncation(top), seed=kit.seed)
+    return _from_samples(kit, search, population, steps, None, 1, truncation(top))
+
+
+def map_elites(
+    kit: Kit[G],
+    *,
+    population: int = 8,
+    steps: int = 10,
+    cell: tuple[float, ...] = (),
+    operator: str = "textual-mutation",
+    batch: int | None = None,
+    slots: int = 1,
+) -> Plan[G]:
+    """MAP-Elites (arXiv 1504.04909): the best answer of every cell of the measures lives on, parents are drawn evenly.
+
+    The check gives the measures; `cell` is the width of a cell along each of them (1 by default).
+    """
+
+    def place(measures: tuple[float, ...]) -> tuple[int, ...]:
+        widths = cell or (1.0,) * len(measures)
+        return tuple(int(measure // width) for measure, width in zip(measures, widths, strict=True))
+
+    search = Genetic(kit.operator(operator), uniform, per_cell(place), seed=kit.seed)
+    return _from_samples(kit, search, population, steps, batch, slots)
+
+
+def islands(
+    kit: Kit[G],
+    *,
+    population: int = 8,
+    steps: int = 10,
+    count: int = 4,
+    interval: int = 4,
+    migrants: int = 1,
+    crossover: Rate = 0.5,
+    textual_mutation: Rate = 0.5,
+    batch: int | None = None,
+    slots: int = 1,
+) -> Plan[G]:
+    """Islands in a ring: each breeds by itself, and every `interval` cohorts the best of each visit the next one."""
+    each = max(2, population // count)
+    rates = [("semantic-crossover", crossover), ("textual-mutation", textual_mutation)]
+    mixture = [(kit.operator(name), rate) for name, rate in rates if rate]
+
+    def island(i: int) -> Phases[G]:
+        seed = kit.seed.fold("island", i)
+        founding = Founding(list(kit.founders)[:1] * each, seed=seed, deme=i)
+        return sequence(founding, Genetic(Weighted(mixture), Tournament(2), truncation(each), seed=seed, deme=i))
+
+    strategy = Islands([island(i) for i in range(count)], interval=interval, migrants=migrants)
+    return Plan(strategy, batch or each * count, each * count * (steps + 1), slots)
+
+
+def _from_samples(
+    kit: Kit[G],
+    search: Genetic[G],
+    population: int,
+    steps: int,
+    batch: int | None,
+    slots: int,
+    succession: Succession[G] | None = None,
+) -> Plan[G]:
+    """A search behind `population` samples."""
+    samples = (list(kit.founders) * population)[:population]
+    founding = Founding(samples, seed=kit.seed, succession=succession or keep_all)
+    return Plan(sequence(founding, search), batch or population, population * (steps + 1), slots)
