@@ -195,13 +195,18 @@ async def _run(config: RunConfig, task: Task, folder: Path, live: Live) -> Resul
     )
     interrupted = Interrupted(f"interrupted; what was recorded is kept. Continue with:\n  {_again()}")
 
+    def give_up() -> None:
+        _tell(str(interrupted))
+        os._exit(Interrupted.exit_code)
+
     def asked_to_stop() -> None:
         if brake.reason is None:
             _tell("stopping: waiting for calls in flight (once more: at once)")
             brake.pull(interrupted)
+            loop.call_later(runs.GRACE + 1, give_up)  # e.g. a scorer's thread that does not end
         else:
             work.cancel()
-            loop.call_later(LAST_WAIT, os._exit, Interrupted.exit_code)
+            loop.call_later(LAST_WAIT, give_up)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants to be left alone

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
-from llmevo.config.schema import RunConfig
+from llmevo.config.schema import RunConfig, Section
 from llmevo.core import ConfigError
 from llmevo.core.resolve import nearest
 from llmevo.recipes import parameters, recipe
@@ -178,6 +178,9 @@ def _mistakes(error: ValidationError, lines: Lines, top: Sequence[str], known: S
     return found
 
 
+_SECTIONS = frozenset(kind.__name__ for kind in Section.__subclasses__())
+
+
 def _cut(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
@@ -198,7 +201,7 @@ def _hint(one: Mapping[str, Any]) -> str:
 
 def _is_branch(part: str | int) -> bool:
     """Pydantic names the members of a union in the path of an error; users do not know those names."""
-    return isinstance(part, str) and ("[" in part or part in ("int", "float", "str", "CasesConfig"))
+    return isinstance(part, str) and ("[" in part or part in ("int", "float", "str") or part in _SECTIONS)
 
 
 def _siblings(place: tuple[Any, ...]) -> list[str]:

@@ -93,6 +93,21 @@ def test_two_signals_end_it_at_once(server: FaultyLLM, place: Path, capsys: Capt
     assert done["history"] == undisturbed(capsys, file, place / "whole")["history"]
 
 
+@pytest.mark.fault("S14")
+def test_a_scorer_that_never_ends_does_not_hold_the_process(server: FaultyLLM, place: Path) -> None:
+    values = values_for(server.url)
+    values["task"]["scorer"] = "hanging:score"
+    file = write_run(place / "here", values)
+    (place / "here" / "hanging.py").write_text("import time\n\ndef score(answer, case):\n    time.sleep(1000)\n")
+    process = command("run", file, "--run", place / "run")
+    wait_for(server, 12, process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    code, _, err = finished(process, 5)
+    assert code == 130 and "Continue with" in err
+
+
 @pytest.mark.fault("S1")
 @pytest.mark.fault("S8")
 @pytest.mark.slow

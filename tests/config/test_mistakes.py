@@ -54,6 +54,9 @@ MISTAKES = {
     "setting": ("population: 4", "popluation: 4", "line 3", "popluation: unknown key", "'population'"),
     "model key": ("temperature: 0.5", "temprature: 0.5", "line 6", "models.task.temprature: unknown key", "'temperature'"),
     "task key": ("scorer: exact", "scorrer: exact", "line 11", "task.scorrer: unknown key", "'scorer'"),
+    "scorer key": ("scorer: exact", "scorer: {function: 'a:b', isolat: {}}", "line 11", "task.scorer.isolat: unknown key", "'isolate'"),
+    "isolate key": ("exact", "{function: 'a:b', isolate: {timout: 1}}", "line 11", "task.scorer.isolate.timout: unknown", "'timeout'"),
+    "scorer type": ("scorer: exact", "scorer: 3", "line 11", "task.scorer: input should be a valid string", "not 3"),
     "cases key": ("{path: cases.jsonl}", "{path: c.jsonl, colums: {}}", "line 9", "task.cases.colums: unknown key", "'columns'"),
     "budget key": ("{calls: 10}", "{call: 10}", "line 12", "budget.call: unknown key", "'calls'"),
     "stop key": ("barren: 5", "baren: 5", "line 14", "stop.baren: unknown key", "'barren'"),
@@ -243,7 +246,7 @@ def every_field(model: type[Section], seen: tuple[str, ...] = ()) -> list[tuple[
     found = []
     for name, one in model.model_fields.items():
         inner = [kind for kind in (one.annotation, *getattr(one.annotation, "__args__", ())) if isinstance(kind, type)]
-        sections = [kind for kind in inner if issubclass(kind, Section)]
+        sections = [kind for kind in inner if issubclass(kind, Section) and kind is not model]
         found += [(*seen, name)] if not sections else every_field(sections[0], (*seen, name))
     return found
 

@@ -190,6 +190,29 @@ class TestContinuing:
             assert done.outcome.history == whole.outcome.history
 
 
+    def test_a_key_that_is_revoked_in_mid_run_stops_it_and_a_new_one_completes_it(self, server: FaultyLLM, place: Path) -> None:
+        whole = start(values_for(server.url), place)
+        needed = paid(server)
+        server.script = lambda seen: answer(seen) if seen.number < 40 else Action(status=401, body={"error": {"message": "revoked"}})
+        message = refused(values_for(server.url), place, place / "run")
+        assert "refuses the key" in message
+        first = [f"{seen.body['model']}: {seen.prompt}" for seen in server.requests[:39] if seen.prompt != "Hi"]
+        server.requests.clear()
+        server.script = answer
+        done = start(values_for(server.url), place, place / "run")
+        assert done.outcome.history == whole.outcome.history and done.held_out == whole.held_out
+        assert Counter(first) + paid(server) == needed
+
+    def test_answers_are_shared_through_a_cache_file(self, server: FaultyLLM, place: Path) -> None:
+        values = values_for(server.url, cache=str(place / "answers.sqlite"))
+        one = start(values, place, place / "one")
+        calls = len(server.requests)
+        other = start(values, place, place / "other")
+        asked = [seen.prompt for seen in server.requests[calls:]]
+        assert set(asked) <= {"Hi"} and other.outcome.history == one.outcome.history
+        assert other.spent.calls == one.spent.calls, "a hit counts as a call in tables of equal budgets"
+
+
 class TestRefusing:
     def quiet(self, server: FaultyLLM) -> None:
         assert server.requests == [] and server.billed == []
@@ -326,6 +349,8 @@ OTHER: dict[str, Any] = {
     "models.operator.base_url": "other",
     "models.operator.api_key_env": "SOME_KEY",
     "models.operator.extra": {"a": 1},
+    "models.task.fallback": {"model": "other", "base_url": "http://127.0.0.1:9/v1", "price": {"input": 1, "output": 1}},
+    "models.operator.fallback": {"model": "other", "base_url": "http://127.0.0.1:9/v1", "price": {"input": 1, "output": 1}},
     "task.seeds": ["Another?", "Or this?", "Name the feeling.", "Good? Bad?"],
     "task.cases.columns": {"input": "input"},
     "task.cases.labels": ["bad", "good"],
