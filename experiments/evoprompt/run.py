@@ -46,7 +46,10 @@ async def study(runs: list[Run], data: Path, encoder: Shared, evaluations: int, 
             row = await search(tasks[task], start, method, seed, encoder, evaluations, SETTING)
         with results.open("a") as file:
             file.write(json.dumps(row) + "\n")
-        print(f"{time.monotonic() - began:5.0f} s  {task} {start} {method} {seed}: dev {row['dev']:.3f} test {row['test']:.3f}", flush=True)
+        print(
+            f"{time.monotonic() - began:5.0f} s  {task} {start} {method} {seed}: dev {row['dev']:.3f} test {row['test']:.3f}",
+            flush=True,
+        )
 
     await asyncio.gather(*(one(*run) for run in runs))
 
@@ -58,7 +61,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--evaluations", type=int, default=500)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "study.jsonl")
-    parser.add_argument("--smoke", action="store_true", help="every method once on 40 lines of subj, 25 evaluations: tables on the screen")
+    parser.add_argument(
+        "--smoke", action="store_true", help="every method once on 40 lines of subj, 25 evaluations: tables on the screen"
+    )
     parser.add_argument("--shard", default="0/1", help="i/n: this process does every n-th run only, beginning with the i-th")
     options = parser.parse_args()
     shard, shards = map(int, options.shard.split("/"))

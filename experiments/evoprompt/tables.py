@@ -81,7 +81,12 @@ def tables(rows: list[dict[str, Any]]) -> str:
                     scores = f"{dev} | {shown(interval(test))} (n = {test.shape[1]})"
                     lines.append(f"| {task} | {STARTS[start]} | {NAMES[method]} | {len(some)} | {count} | {scores} |")
     lines += ["", "### Paired differences on test", ""]
-    against = [("hand-written", "none", "written"), ("word climber", "climber", None), ("(1+1)", "(1+1)", None), ("random", "random", None)]
+    against = [
+        ("hand-written", "none", "written"),
+        ("word climber", "climber", None),
+        ("(1+1)", "(1+1)", None),
+        ("random", "random", None),
+    ]
     lines += [
         f"| data | begins from | method | {' | '.join(f'against {name}' for name, _, _ in against)} |",
         "|---" * (3 + len(against)) + "|",

@@ -79,7 +79,9 @@ def load(name: str, data: Path, limit: int | None = None) -> Task:
     seen = {case.input.strip() for case in dev}
     file = "test.txt" if (folder / "test.txt").exists() else "dev_500.txt"
     test = [case for case in cases(file) if case.input.strip() not in seen]
-    return Task(name, tuple(dev[:limit]), tuple(test[:limit]), {one: one for one in labels}, dict(zip(labels, WRITTEN[name], strict=True)))
+    return Task(
+        name, tuple(dev[:limit]), tuple(test[:limit]), {one: one for one in labels}, dict(zip(labels, WRITTEN[name], strict=True))
+    )
 
 
 def shipped_encoder() -> Path:

@@ -98,4 +98,6 @@ class Corrections(VariationBase):
         rng = context.seed.rng()
         record = records[int(rng.integers(len(records)))]
         tokens = words(genome.part(record.target))
-        return genome.with_part(record.target, joined(placed(tokens, span(record.input, self.longest, rng), self.longest, self.limit, rng)))
+        return genome.with_part(
+            record.target, joined(placed(tokens, span(record.input, self.longest, rng), self.longest, self.limit, rng))
+        )

@@ -35,7 +35,10 @@ def test_better_means_that_the_interval_excludes_zero() -> None:
     good, same = "1" * 80 + "0" * 20, "1" * 50 + "0" * 50
     rows = [row("none", 0, same), *[row("GA", seed, good) for seed in range(5)], *[row("DE", seed, same) for seed in range(5)]]
     text = compared.tables(rows)
-    ga, de = (next(line for line in text.splitlines() if f"| {name} | " in line and "(+" in line) for name in ("evoprompt-ga", "evoprompt-de"))
+    ga, de = (
+        next(line for line in text.splitlines() if f"| {name} | " in line and "(+" in line)
+        for name in ("evoprompt-ga", "evoprompt-de")
+    )
     assert "better (+0.300" in ga and "no difference (+0.000" in de
     assert "evoprompt-de does not beat hand-written on toy" in text and "evoprompt-ga does not beat hand-written" not in text
 
