@@ -28,6 +28,7 @@ from llmevo.core import (
     View,
     canonical,
 )
+from llmevo.core.crash import crash_point
 from llmevo.engine import Outcome, Replayed, Told, evolve, replay
 from llmevo.engine.metered import Metered
 from llmevo.engine.progress import Progress
@@ -41,13 +42,14 @@ from llmevo.storage.budget import Budget
 from llmevo.storage.database import Database
 from llmevo.storage.folder import RunFolder
 from llmevo.storage.journal import Journal
+from llmevo.storage.stopwatch import Stopwatch
 from llmevo.text import TextGenome
 
 GRACE = 10.0
 """Seconds for which calls in flight are waited for when a run is told to stop."""
 KNOCKS = 3
 """Attempts to find a server at the start, a second or two apart."""
-FREE_IN_MODELS = ("timeout", "attempts", "max_wait", "in_flight", "price", "api_key_env")
+FREE_IN_MODELS = ("timeout", "attempts", "max_wait", "give_up", "in_flight", "price", "api_key_env")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +165,13 @@ async def _run(
     brake: Brake,
     grace: float,
 ) -> Result:
-    database = Database(folder.record if folder else None)
+    database = Database(folder.record if folder else None, spare=folder is not None)
     try:
         journal = Journal(database, FolderBlobs(folder.blobs) if folder else MemoryBlobs(), KINDS)
         budget, evaluations = budget_of(config), evaluations_of(config)
-        evaluations.restore(evaluations=journal.evaluated)
+        stopwatch = Stopwatch(database)
+        budget.restore(seconds=stopwatch.earlier)
+        evaluations.restore(evaluations=journal.evaluated, seconds=stopwatch.earlier)
         brake.holds(budget, evaluations)
         async with Connections(
             database=database,
@@ -179,8 +183,11 @@ async def _run(
             grace=grace,
         ) as connections:
             search = assemble(config, task, connections)
-            sitting = _Sitting(config, search, journal, evaluations, folder, on_cohort)
-            if not await brake.stops(sitting.work()):
+            sitting = _Sitting(config, search, journal, evaluations, stopwatch, folder, on_cohort)
+            done = await brake.stops(sitting.work())
+            if not done or sitting.outcome.pause:
+                stopwatch.note(evaluations.elapsed)
+            if not done:
                 reason = brake.reason
                 if not isinstance(reason, Pause):
                     raise reason or AssertionError("only a pulled brake stops a run")
@@ -202,11 +209,12 @@ class _Sitting:
         search: Search,
         journal: Journal,
         evaluations: Budget,
+        stopwatch: Stopwatch,
         folder: RunFolder | None,
         on_cohort: Callable[[Told[TextGenome]], None] | None,
     ) -> None:
         self._config, self._search, self._journal, self._folder = config, search, journal, folder
-        self._evaluations, self._on_cohort = evaluations, on_cohort
+        self._evaluations, self._stopwatch, self._on_cohort = evaluations, stopwatch, on_cohort
         self.outcome: Outcome[TextGenome] = Outcome("", Progress(), View(), journal.history)
         self.held_out: Interval | None = None
 
@@ -216,7 +224,7 @@ class _Sitting:
         frozen = {**_frozen(config), **{f"({name})": key for name, key in search.fingerprint.items()}}
         known = _same_run(journal.database, frozen, self._folder.path if self._folder else None)
         if not known:
-            for model in dict.fromkeys(search.models.values()):
+            for model in dict.fromkeys(one for first in search.models.values() for one in first.chain):
                 await _greet(model)
             # Only now: what the models refuse can be corrected, and the run started again in the same folder.
             await asyncio.wrap_future(journal.database.insert("meta", [("frozen", canonical(frozen))]))
@@ -248,6 +256,8 @@ class _Sitting:
 
     def _told(self, told: Told[TextGenome]) -> None:
         self.outcome = replace(self.outcome, progress=told.progress, view=told.view)
+        if not told.replayed:
+            self._stopwatch.note(self._evaluations.elapsed)
         if self._on_cohort is not None:
             self._on_cohort(told)
 
@@ -274,13 +284,14 @@ async def _held_out(best: Individual[TextGenome], search: Search, database: Data
     """The winner's score on the test cases: once per winner, then from the record."""
     assert search.held_out is not None
     name = f"test of {best.id}"
-    known = dict(database.rows("meta", "WHERE name = ?", (name,)))
+    known = dict(database.rows("meta"))
     if name in known:
         return Interval(**json.loads(known[name]))
     fitness: Fitness = (await search.held_out([best.genome], [Context(seed.fold("test", best.genome.key))]))[0]
     if not fitness.ok:
         raise ConfigError(f"the winner could not be scored on the test cases: {fitness.error}")
     interval = bootstrap(list(fitness.cases.values()), seed.fold("interval"))
+    crash_point("held-out-scored")
     await asyncio.wrap_future(database.insert("meta", [(name, canonical(interval.record()))]))
     return interval
 
@@ -314,7 +325,7 @@ class _AnyKey(dict[str, str]):
 
 def _same_run(database: Database, frozen: Mapping[str, Any], folder: Path | None) -> bool:
     """Whether the folder holds this run already. Raises `ConfigError` with a diff when it holds another one."""
-    known = dict(database.rows("meta", "WHERE name = 'frozen'"))
+    known = dict(database.rows("meta"))  # all of them: a row that is gone would be noticed
     if "frozen" not in known:
         return False
     before, now = json.loads(known["frozen"]), json.loads(canonical(frozen))

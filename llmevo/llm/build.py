@@ -27,6 +27,7 @@ from llmevo.llm.scripted import ScriptedLLM
 from llmevo.storage.answers import Answers
 from llmevo.storage.budget import Budget
 from llmevo.storage.database import Database
+from llmevo.storage.opening import refuse_network
 
 OPENAI_KEY = "OPENAI_API_KEY"
 
@@ -125,6 +126,8 @@ class Connections:
         if in_flight < 1:
             raise ConfigError(f"in_flight must be at least 1, not {in_flight}")
         self._own = [Database(None)] if database is None else []
+        if cache is not None:
+            refuse_network(cache.parent)
         shared = None if cache is None else Database(cache)
         self._own += [shared] if shared else []
         self.ledger = Ledger(Answers(database or self._own[0], shared), budget or Budget(clock=clock))

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from llmevo.core.crash import crash_point
 from llmevo.core.errors import LlmevoError
 from llmevo.core.fitness import FREE, Usage
 from llmevo.core.genome import content_key
@@ -233,6 +234,7 @@ class Booked:
             if not self._local:
                 number, written = answers.intend(key, self.key, upper)
                 await self._ledger.durable(written)
+                crash_point("intent-durable")
             budget.check()
             entry = await self._gate.enter() if self._gate else 0
             try:
@@ -268,11 +270,13 @@ class Booked:
             finally:
                 if gate:
                     gate.leave()
+            crash_point("reply-received")
             budget.settle(attempt.place, reply.usage)
             note = "estimated" if reply.estimated else ""
             answer = Answer(reply.text, reply.finish, reply.usage)
             outcome = _OUTCOMES[reply.finish]
             await self._ledger.durable(answers.settle(number, key, self.key, outcome, reply.usage, note=note, answer=answer))
+            crash_point("answer-durable")
             return reply
         finally:
             if gate:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmevo.core import LlmevoError, content_key
+from llmevo.core import LlmevoError
 from llmevo.report.summary import open_record
 from llmevo.storage.blobs import FolderBlobs
-from llmevo.storage.database import Database, row_hash
-from llmevo.storage.journal import START
+from llmevo.storage.database import Database
+from llmevo.storage.folder import RECORD
+from llmevo.storage.schema import TABLES
+from llmevo.storage.soundness import read, sound
+from llmevo.storage.spare import acknowledged, counted, kept
 
 KEY = re.compile(r"b2:[0-9a-f]{32}")
-TABLES = ("meta", "cohorts", "genomes", "births", "told", "answers", "intents", "settled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +41,11 @@ def examine(folder: Path) -> Checkup:
 
 
 def _examine(folder: Path, database: Database) -> Checkup:
-    problems: list[str] = []
-    notes: list[str] = []
-    tables: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
+    problems, notes = _beside(folder, database)
+    tables: dict[str, list[tuple[Any, ...]]] = {}
     for table in TABLES:
-        try:
-            found = database.submit(lambda connection, table=table: _all_rows(connection, table)).result()  # type: ignore[misc]
-        except LlmevoError as error:
-            problems.append(f"{table}: cannot be read: {error}")
-            break
-        for row in found:
-            if row[-1] == row_hash(table, row[:-1]):
-                tables[table].append(row[:-1])
-            else:
-                problems.append(f"{table}: row {row[0]!r} does not match its hash")
+        tables[table], wrong = database.submit(lambda connection, table=table: read(connection, table)).result()  # type: ignore[misc]
+        problems += wrong
     told = 0
     try:
         told = _meaning(folder, tables, problems, notes)
@@ -64,7 +56,7 @@ def _examine(folder: Path, database: Database) -> Checkup:
 
 def _meaning(folder: Path, tables: dict[str, list[tuple[Any, ...]]], problems: list[str], notes: list[str]) -> int:
     """What the sound rows say of each other; gives how many told cohorts are sound."""
-    told = _sound(tables)
+    told = sound(tables)
     if told < len(tables["told"]):
         problems.append(f"cohort {told}: what was told does not match its births")
     asked = {j: len(json.loads(ids)) for j, ids in tables["cohorts"]}
@@ -77,33 +69,21 @@ def _meaning(folder: Path, tables: dict[str, list[tuple[Any, ...]]], problems: l
     return told
 
 
-def _all_rows(connection: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
-    return connection.execute(f"SELECT * FROM {table}").fetchall()
-
-
-def _sound(tables: dict[str, list[tuple[Any, ...]]]) -> int:
-    """How many told cohorts, from the first on, have the births that their history hash covers."""
-    births: dict[int, dict[int, dict[str, Any]]] = {}
-    for j, i, text in tables["births"]:
-        births.setdefault(j, {})[i] = json.loads(text)
-    asked = {j: json.loads(ids) for j, ids in tables["cohorts"]}
-    history, sound = START, 0
-    for j, expected in sorted(tables["told"]):
-        rows = [births.get(j, {}).get(i) for i in range(len(asked.get(j, ())))]
-        if j != sound or j not in asked or None in rows:
-            break
-        history = content_key([history, [_told(row) for row in rows if row is not None]])
-        if history != expected:
-            break
-        sound += 1
-    return sound
-
-
-def _told(row: dict[str, Any]) -> list[Any]:
-    if "error" in row:
-        return [row["id"], None]
-    fitness = row["fitness"]
-    return [row["id"], row["genome"], fitness["value"], fitness["violation"], fitness["cases"]]
+def _beside(folder: Path, database: Database) -> tuple[list[str], list[str]]:
+    """What the file beside the record tells: rows that are gone, answers that wait."""
+    spare = (folder / RECORD).with_suffix(".spare")
+    safe, (waiting, unreadable) = acknowledged(spare), kept(spare)
+    problems: list[str] = []
+    there = database.submit(counted).result()
+    if safe is not None and there < safe:
+        problems.append(
+            f"{RECORD} holds {there} rows, and {safe} were safely written: its log {RECORD}-wal is missing or belongs to another "
+            f"copy, or an older file was put in its place"
+        )
+    if unreadable:
+        problems.append(f"{spare.name}: {unreadable} of the answers put aside there cannot be read")
+    notes = [f"{spare.name}: {len(waiting)} paid answers were put aside; the next sitting takes them over"] if waiting else []
+    return problems, notes
 
 
 def _open_calls(tables: dict[str, list[tuple[Any, ...]]]) -> list[str]:
@@ -115,7 +95,7 @@ def _open_calls(tables: dict[str, list[tuple[Any, ...]]]) -> list[str]:
 
 
 def _left_over(folder: Path, tables: dict[str, list[tuple[Any, ...]]]) -> list[str]:
-    unfinished = sorted(path.name for path in folder.rglob("*.new"))
+    unfinished = sorted(path.name for path in folder.rglob("*.new*"))
     told = {row[0] for row in tables["told"]}
     waiting = sorted(row[0] for row in tables["cohorts"] if row[0] not in told)
     notes = [f"{name}: left over from an interrupted write; it can be removed" for name in unfinished]
@@ -128,7 +108,7 @@ def _blobs(folder: Path, tables: dict[str, list[tuple[Any, ...]]]) -> list[str]:
     """What is wrong with the blobs that are there, and which ones a genome names that are not."""
     blobs = FolderBlobs(folder / "blobs")
     problems = []
-    there = {path.name for path in (folder / "blobs").glob("*") if path.suffix != ".new"}
+    there = {path.name for path in (folder / "blobs").glob("*") if not path.suffix.startswith(".new")}
     for name in sorted(there):
         try:
             blobs.get(f"b2:{name}")

@@ -121,7 +121,7 @@ class Answers:
             rows.append(("answers", row))
             if keep and outcome == "answer" and self._shared is not None:
                 self._shared.record(("answers", row))
-        stored = self._database.record(*rows)
+        stored = self._database.record(*rows, keep=True)
         if answer is not None and keep:
             stored.add_done_callback(lambda done: done.exception() or self._known.setdefault(key, answer))
         return stored

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from llmevo.core import StorageError
-from llmevo.storage.database import sync
+from llmevo.core.crash import crash_point
+from llmevo.storage.opening import sync
 
 
 def _key(data: bytes) -> str:
@@ -45,7 +46,9 @@ class FolderBlobs:
                 self._folder.mkdir(exist_ok=True)
                 fresh.write_bytes(data)
                 sync(fresh)
+                crash_point("blob-new")
                 os.replace(fresh, path)
+                crash_point("blob-named")
                 sync(self._folder)
             except OSError as error:
                 raise StorageError(f"{path} cannot be written: {error}") from error

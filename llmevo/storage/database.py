@@ -3,78 +3,94 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
+from llmevo.core.crash import crash_point
 from llmevo.core.errors import StorageError
-from llmevo.storage.schema import MIGRATIONS, VERSION
+from llmevo.storage import soundness
+from llmevo.storage.opening import Connect, create, open_file, open_memory, sqlite_connection
+from llmevo.storage.schema import insertion, row_hash
+from llmevo.storage.spare import Row, Spare, counted, taken_over
 
 T = TypeVar("T")
-Job = Callable[[sqlite3.Connection], Any]
-Connect = Callable[[str], sqlite3.Connection]
-
-
-def sqlite_connection(place: str) -> sqlite3.Connection:
-    """A connection on which transactions are begun and ended by hand, and which waits a minute for another process."""
-    return sqlite3.connect(place, isolation_level=None, timeout=60)
+_Job = tuple[Callable[[sqlite3.Connection], Any], Future[Any], Sequence[Row]]
+"""What to do, who waits for it, and the rows that must not be lost when it cannot be done."""
 
 
 class Database:
     """A database that one thread owns. `submit` queues work in order; what waits together is committed together.
 
     A future resolves after the commit that holds its work (WAL, `synchronous=FULL`), so a resolved future is a durable fact.
-    After an error (disk full, damaged file) every later call raises `StorageError`: nothing is acknowledged that may be lost.
-    `path` None keeps the same tables in memory. `connect` opens a connection to a file (tests give one that loses power).
+    After an error (disk full, damaged or deleted file) every later call raises `StorageError`: nothing is acknowledged that may
+    be lost. `path` None keeps the same tables in memory, and all work is done at once. With `spare` a file beside it tells when
+    acknowledged rows are gone, and takes paid answers when the disk is full; only for a file that one process holds.
+    `connect` opens a connection to a file (tests give one that loses power).
     """
 
-    def __init__(self, path: Path | None, connect: Connect = sqlite_connection) -> None:
-        self.path, self._connect = path, connect
-        if path is not None and not path.exists():
-            _create(path, connect)
-        self._jobs: queue.SimpleQueue[tuple[Job, Future[Any]] | None] = queue.SimpleQueue()
+    def __init__(self, path: Path | None, connect: Connect = sqlite_connection, *, spare: bool = False) -> None:
+        self.path = path
         self._broken: Exception | None = None
+        self._spare: Spare | None = None
+        self._memory = open_memory() if path is None else None
+        self._alone = threading.RLock()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        if path is None:
+            return
+        if not path.exists():
+            create(path, connect)
         opened: Future[None] = Future()
-        self._thread = threading.Thread(target=self._work, args=(opened,), name="llmevo-writer", daemon=True)
+        self._thread = threading.Thread(target=self._work, args=(path, connect, spare, opened), name="llmevo-writer", daemon=True)
         self._thread.start()
         opened.result()
 
-    def submit(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
+    def submit(self, job: Callable[[sqlite3.Connection], T], keep: Sequence[Row] = ()) -> Future[T]:
         """Queues work on the connection; the future gives its result once it is durable."""
         future: Future[T] = Future()
-        self._jobs.put((job, future))
+        if self._memory is None:
+            self._jobs.put((job, future, keep))
+        else:
+            with self._alone:
+                self._commit(self._memory, [(job, future, keep)])
         return future
 
     def insert(self, table: str, rows: Iterable[tuple[Any, ...]]) -> Future[None]:
         """Queues rows for a table, each with its hash appended. A row whose primary key exists is left as it is."""
-        hashed = [(*row, row_hash(table, row)) for row in rows]
+        return self.record(*((table, row) for row in rows))
 
-        def job(connection: sqlite3.Connection) -> None:
-            if hashed:
-                connection.executemany(_insertion(table, len(hashed[0])), hashed)
+    def record(self, *rows: Row, keep: bool = False) -> Future[None]:
+        """Queues single rows of several tables, (table, row) each, for one transaction: all of them are stored or none.
 
-        return self.submit(job)
-
-    def record(self, *rows: tuple[str, tuple[Any, ...]]) -> Future[None]:
-        """Queues single rows of several tables, (table, row) each, for one transaction: all of them are stored or none."""
-        hashed = [(_insertion(table, len(row) + 1), (*row, row_hash(table, row))) for table, row in rows]
+        `keep`: they were paid for, and are put aside when there is no room for them.
+        """
+        hashed = [(insertion(table, len(row) + 1), (*row, row_hash(table, row))) for table, row in rows]
 
         def job(connection: sqlite3.Connection) -> None:
             for statement, row in hashed:
                 connection.execute(statement, row)
 
-        return self.submit(job)
+        return self.submit(job, rows if keep else ())
 
     def rows(self, table: str, where: str = "", values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """The rows of a table without their hashes, in the order of the primary key. Raises `StorageError` on a damaged
-        row."""
-        return self.checked(table, self.query(table, where, values).result())
+        """The rows of a table without their hashes, in the order of the primary key.
+
+        Raises `StorageError` on a damaged row and, when all are asked for, on a missing one.
+        """
+        if where:
+            return self.checked(table, self.query(table, where, values).result())
+        rows, problems = self.submit(lambda connection: soundness.read(connection, table)).result()
+        if problems:
+            whole = self.submit(soundness.last_sound).result()
+            raise StorageError(
+                f"{self.path}: {problems[0]}. The file was changed or damaged and is not used. The last good cohort is "
+                f"{f'number {whole}' if whole else 'none'}; `llmevo doctor` lists all that is wrong."
+            )
+        return rows
 
     def query(self, table: str, where: str = "", values: tuple[Any, ...] = ()) -> Future[list[tuple[Any, ...]]]:
         """Queues a look-up; give the rows to `checked` before use."""
@@ -93,13 +109,18 @@ class Database:
 
     def close(self) -> None:
         """Commits what is queued and closes the file."""
-        if self._thread.is_alive():
+        if self._memory is not None:
+            self._memory.close()
+        elif self._thread.is_alive():
             self._jobs.put(None)
             self._thread.join()
 
-    def _work(self, opened: Future[None]) -> None:
+    def _work(self, path: Path, connect: Connect, spare: bool, opened: Future[None]) -> None:
         try:
-            connection = _open(self.path, self._connect)
+            connection = open_file(path, connect)
+            self._inode = path.stat().st_ino
+            if spare:
+                self._spare = taken_over(path, connection)
         except Exception as error:
             opened.set_exception(error)
             return
@@ -114,78 +135,55 @@ class Database:
         # Closing moves the log into the file; when that fails, what was committed stays in the log.
         with contextlib.suppress(Exception):
             connection.close()
+        if self._spare:
+            self._spare.close()
 
-    def _commit(self, connection: sqlite3.Connection, jobs: list[tuple[Job, Future[Any]]]) -> None:
+    def _commit(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
         try:
             if self._broken:
                 raise self._broken
             connection.execute("BEGIN IMMEDIATE")
-            results = [job(connection) for job, _ in jobs]
+            results = [job(connection) for job, _, _ in jobs]
+            if self.path:
+                crash_point("commit")
             connection.execute("COMMIT")
+            if self.path:
+                crash_point("committed")
+                self._in_place(self.path)
+                if self._spare:
+                    self._spare.mark(counted(connection))
         except Exception as error:
             self._broken = error
             with contextlib.suppress(Exception):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-            failure = StorageError(f"{self.path or 'the journal in memory'}: {error}. What was acknowledged before is safe.")
-            for _, future in jobs:
+            failure = StorageError(f"{self.path or 'the journal in memory'}: {error}. {self._put_aside(jobs)}")
+            for _, future, _ in jobs:
                 future.set_exception(failure)
         else:
-            for (_, future), result in zip(jobs, results, strict=True):
+            for (_, future, _), result in zip(jobs, results, strict=True):
                 future.set_result(result)
 
+    def _in_place(self, path: Path) -> None:
+        """A deleted file takes commits as before; they would be lost with the last process that has it open."""
+        try:
+            if path.stat().st_ino == self._inode:
+                return
+        except OSError:
+            pass
+        raise StorageError("the file was deleted or replaced while the run was writing to it")
 
-def _insertion(table: str, columns: int) -> str:
-    return f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * columns)})"
-
-
-def row_hash(table: str, row: tuple[Any, ...]) -> bytes:
-    """64 bits of BLAKE2b over a row's table and typed values."""
-    return hashlib.blake2b(repr((table, row)).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-
-
-def _open(path: Path | None, connect: Connect) -> sqlite3.Connection:
-    try:
-        connection = connect(str(path or ":memory:"))
-        connection.execute("PRAGMA synchronous=FULL")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise StorageError(f"{path} has schema {version}; this llmevo reads up to {VERSION}. Install a newer llmevo.")
-        if path is None:
-            _migrate(connection)
-    except StorageError:
-        raise
-    except Exception as error:  # a damaged file raises more than sqlite3.Error, e.g. for a message that is no UTF-8
-        raise StorageError(f"{path} cannot be opened as a run file: {error}. `llmevo doctor` tells what is damaged.") from error
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    connection.executescript("".join(MIGRATIONS) + f"PRAGMA user_version={VERSION};")
-
-
-def _create(path: Path, connect: Connect) -> None:
-    """Builds the file under a temporary name, syncs and renames it: it appears complete or not at all."""
-    fresh = path.with_suffix(".new")
-    try:
-        # What an interrupted creation left, its rollback journal above all, would be applied to the new file.
-        for leftover in path.parent.glob(f"{fresh.name}*"):
-            leftover.unlink()
-        connection = connect(str(fresh))
-        _migrate(connection)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.close()
-        sync(fresh)
-        os.replace(fresh, path)
-        sync(path.parent)
-    except (OSError, sqlite3.Error) as error:
-        raise StorageError(f"{path} cannot be created: {error}. Choose a folder that can be written to.") from error
-
-
-def sync(path: Path) -> None:
-    """Forces a file or a folder entry to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    def _put_aside(self, jobs: list[_Job]) -> str:
+        """Puts paid answers aside that could not be committed; what to say about it."""
+        said = "What was acknowledged before is safe."
+        if self.path is None or not self.path.exists():
+            return "What it held is gone, unless there is a copy; choose another folder with --run, or restore this one."
+        if self._spare is None:
+            return said
+        paid = [keep for _, _, keep in jobs if keep]
+        try:
+            for keep in paid:
+                self._spare.keep(keep)
+        except OSError as error:
+            return f"{said} Answers that were just paid for are lost: {error}."
+        return f"{said} Paid answers are kept in {self._spare.path.name}. Make room and continue the run."

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import IO
 
 from llmevo.core import ConfigError, RunHeld, StorageError
-from llmevo.storage.database import sync
+from llmevo.core.crash import crash_point
+from llmevo.storage.opening import refuse_network, sync
 
 CONFIG, RECORD, BLOBS, LOCK = "run.yaml", "run.sqlite", "blobs", "lock"
 UNFINISHED = "run.new"
@@ -35,7 +36,10 @@ class RunFolder:
             raise StorageError(f"{path} cannot be used as a run folder: {error}. Choose another with --run.") from error
         if strangers and not self.record.exists():
             raise ConfigError(f"{path} is not empty and holds no run ({', '.join(sorted(strangers)[:3])}): choose another with --run")
+        refuse_network(path)
         self._lock = self._hold()
+        for leftover in path.glob(f"{UNFINISHED}*"):
+            leftover.unlink(missing_ok=True)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -51,7 +55,9 @@ class RunFolder:
             with fresh.open("x", encoding="utf-8") as out:
                 out.write(text)
             sync(fresh)
+            crash_point("config-new")
             os.replace(fresh, self.config)
+            crash_point("config-named")
             sync(self.path)
         except OSError as error:
             raise StorageError(f"{self.config} cannot be written: {error}") from error

@@ -11,8 +11,8 @@ from typing import Any
 from llmevo.core import Birth, Blobs, Genome, Individual, Mating, ReplayDiffers, StorageError, canonical, content_key
 from llmevo.storage.database import Database
 from llmevo.storage.records import birth_from, birth_record, told_record
+from llmevo.storage.soundness import START
 
-START = content_key("llmevo history")
 FLUSH_AFTER = 0.05
 """Seconds for which births are gathered into one commit, unless a tell comes first."""
 

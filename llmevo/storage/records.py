@@ -75,6 +75,14 @@ def told_record(birth: Birth[Any]) -> list[Any]:
     return [birth.id, birth.genome.key, value, _finite(fitness.violation), dict(fitness.cases)]
 
 
+def told_again(record: Mapping[str, Any]) -> list[Any]:
+    """The same of a birth's record."""
+    if "error" in record:
+        return [record["id"], None]
+    fitness = record["fitness"]
+    return [record["id"], record["genome"], fitness["value"], fitness["violation"], fitness["cases"]]
+
+
 def _usage_record(usage: Usage) -> dict[str, Any]:
     return {
         "calls": usage.calls,

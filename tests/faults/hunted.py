@@ -16,6 +16,10 @@ from llmevo.core.crash import arm
 from llmevo.fitness import new_case
 from llmevo.fitness.scorers import exact
 from llmevo.library import TaskTemplate
+from llmevo.storage.blobs import FolderBlobs
+from llmevo.storage.database import Database
+from llmevo.storage.folder import RunFolder
+from llmevo.storage.spare import Spare
 from llmevo.testing.server import Action, Seen
 
 WORDS = ("say", "the", "sum", "of", "both", "numbers", "now", "please", "exactly", "briefly")
@@ -60,3 +64,20 @@ def run(folder: str, url: str, crash: str = "", kill_after: float = 0.0, out: st
             "spent": [result.spent.calls, result.spent.tokens_in, result.spent.tokens_out],
         }
         Path(out).write_text(json.dumps(record), encoding="utf-8")
+
+
+def keep(folder: str, crash: str = "") -> None:
+    """What the run above does not come to: blobs, and answers that were put aside and are taken over; dies at a crash point."""
+    arm(crash)
+    with RunFolder(Path(folder)) as opened:
+        for number in range(4):
+            Database(opened.record, spare=True).close()
+            FolderBlobs(opened.blobs).put(blob(number))
+            spare = Spare(opened.record.with_suffix(".spare"))
+            spare.keep([("answers", (f"b2:{number}", "model", "an answer", "stop", 1, 2, 3, 0.5))])
+            spare.close()
+            Database(opened.record, spare=True).close()
+
+
+def blob(number: int) -> bytes:
+    return b"tensor %d" % number * 1000

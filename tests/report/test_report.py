@@ -178,6 +178,7 @@ COLUMNS = {
     "answers": "text",
     "intents": "tokens_in",
     "settled": "tokens_out",
+    "seconds": "elapsed",
 }
 
 
@@ -194,7 +195,7 @@ class TestDoctor:
         column = COLUMNS[table]
         with closing(sqlite3.connect(ran / "run.sqlite")) as connection:
             before = connection.execute(f"SELECT {column} FROM {table} LIMIT 1").fetchone()[0]
-        after = before + 1 if isinstance(before, int) else before[:-1] + chr(ord(before[-1]) ^ 1)
+        after = before + 1 if isinstance(before, int | float) else before[:-1] + chr(ord(before[-1]) ^ 1)
         tamper(ran, f"UPDATE {table} SET {column} = ? WHERE {column} = ?", after, before)
         found = examine(ran)
         assert any(problem.startswith(f"{table}: row ") for problem in found.problems)
@@ -253,6 +254,7 @@ class TestDoctor:
         (ran / "run.new").write_text("half")
         tamper(ran, "DELETE FROM told WHERE j = (SELECT max(j) FROM told)")
         tamper(ran, "DELETE FROM settled WHERE id = 3")
+        tamper(ran, "UPDATE tally SET n = n - 1 WHERE name IN ('told', 'settled')")
         found = examine(ran)
         assert found.problems == ()
         notes = "\n".join(found.notes)

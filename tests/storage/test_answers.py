@@ -70,7 +70,26 @@ def test_a_changed_row_is_found_and_not_used(table: str, tmp_path: Path) -> None
     with sqlite3.connect(path) as connection:
         connection.execute(f"UPDATE {table} SET tokens_in = tokens_in + 1")
     again = Database(path)
-    with pytest.raises(StorageError, match=f"a row of {table}"):
+    with pytest.raises(StorageError, match=f"{table}: row .* does not match its hash"):
+        Answers(again)
+    again.close()
+
+
+@pytest.mark.fault("S6")
+@pytest.mark.parametrize("table", ["answers", "intents", "settled"])
+def test_a_lost_row_is_noticed(table: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    database = Database(path)
+    answers = Answers(database)
+    for key in "abc":
+        number, _ = answers.intend(key, "m", UPPER)
+        answers.settle(number, key, "m", "answer", SPENT, answer=Answer("hi", "stop", SPENT)).result()
+    database.close()
+    with sqlite3.connect(path) as connection:
+        name = "key" if table == "answers" else "id"
+        connection.execute(f"DELETE FROM {table} WHERE {name} = (SELECT max({name}) FROM {table})")
+    again = Database(path)
+    with pytest.raises(StorageError, match=f"{table}: 2 rows are there, 3 were written"):
         Answers(again)
     again.close()
 
