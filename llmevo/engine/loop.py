@@ -65,7 +65,8 @@ async def evolve(
     Up to `slots` cohorts of `batch` matings are open. The same strategy, seed, batch and slots give the same run, whatever completes
     first. A journal that already holds a part of this run is read on the way: those births are neither conceived nor evaluated again.
     The first birth that is `enough` ends the run at once: what stands behind it in its cohort is cancelled and recorded as such, later
-    cohorts are dropped. Raises `ReplayDiffers` if it holds another run, and errors of configuration or storage; a `Pause` is returned in the outcome.
+    cohorts are dropped. Raises `ReplayDiffers` if it holds another run, and errors of configuration or storage; a `Pause` is returned in
+    the outcome.
     """
     schedule = Schedule(strategy, batch=batch, slots=slots)
     nursery = Nursery(evaluate, journal, seed, enough)

@@ -1,0 +1,121 @@
+"""Refinement end to end with a model that is a function: stops at valid, never worse than the samples, resumable, honest."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmevo.core import ConfigError, Individual
+from llmevo.fitness.check import Verdict
+from llmevo.recipes import REFINEMENTS
+from llmevo.refining import arefine, refine
+
+TARGET = [3, 1, 4, 1]
+ASKED: list[str] = []
+QUESTION = "Find the CONFIG of four digits from 0 to 4."
+
+
+def model(request: Any) -> str:
+    """Mixes the configurations that it is shown, and changes one digit; samples when it is shown none."""
+    prompt = request.messages[-1].content
+    ASKED.append(prompt)
+    chance = random.Random(f"{request.sample} {prompt}")
+    if "<question>" in prompt:
+        return f"<question>{QUESTION} ({chance.randrange(99)})</question>"
+    shown = [[int(digit) for digit in found.split(",")] for found in re.findall(r"CONFIG = \[([\d, ]+)\]", prompt)]
+    values = [chance.randrange(5) for _ in TARGET]
+    if shown:
+        values = [chance.choice(column) for column in zip(*shown, strict=True)]
+        values[chance.randrange(4)] = chance.randrange(5)
+    return f"<answer>CONFIG = {values}</answer>"
+
+
+def right(answer: str) -> Verdict:
+    digits = [int(digit) for digit in re.findall(r"\d", answer)]
+    share = sum(a == b for a, b in zip(digits, TARGET, strict=True)) / len(TARGET)
+    return Verdict(share, 1 - share, (f"{share:.2f} of the digits are right",), (float(digits[0]), float(digits[1])))
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "refining_model", sys.modules[__name__])
+    ASKED.clear()
+
+
+MODEL = "scripted:refining_model:model"
+
+
+@pytest.mark.parametrize("name", REFINEMENTS)
+def test_every_recipe_refines_and_is_never_worse_than_its_samples(name: str) -> None:
+    born: list[Individual[Any]] = []
+
+    def told(now: Any) -> None:
+        born.extend(birth for birth in now.births if isinstance(birth, Individual))
+
+    found = refine(QUESTION, right, model=MODEL, recipe_name=name, population=6, steps=12, seed=1, on_cohort=told)
+    assert found.answer is not None and right(found.answer).value == found.score
+    samples = [one.fitness.value for one in born if not one.parents]
+    assert samples and found.score >= max(samples)
+    assert len(born) > len(samples), "answers have children"
+    assert found.lineage[-1].fitness.value == found.score and not found.lineage[0].parents
+    assert (found.reason == "an answer is valid") == found.valid == (found.score == 1.0)
+    if name in ("revise", "evoscale"):
+        assert any("of the digits are right" in prompt for prompt in ASKED), "the next answer is written in view of the feedback"
+
+
+def test_the_first_valid_answer_ends_it() -> None:
+    told: list[Any] = []
+    found = refine(QUESTION, right, model=MODEL, population=6, steps=50, seed=0, on_cohort=told.append)
+    assert found.valid and found.pause is None
+    for one in told[:-1]:
+        assert not any(isinstance(birth, Individual) and birth.fitness.violation == 0 for birth in one.births)
+
+
+def test_the_same_seed_gives_the_same_answer_and_a_folder_goes_on(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"model": MODEL, "population": 4, "seed": 3}
+    whole = refine(QUESTION, lambda answer: right(answer).value, steps=4, **options)
+    first = refine(QUESTION, lambda answer: right(answer).value, steps=1, run=tmp_path / "run", **options)
+    asked = len(ASKED)
+    again = refine(QUESTION, lambda answer: right(answer).value, steps=1, run=tmp_path / "run", **options)
+    assert again.answer == first.answer and len(ASKED) == asked, "what is recorded is not asked again"
+    assert refine(QUESTION, lambda answer: right(answer).value, steps=4, run=tmp_path / "run", **options).answer == whole.answer
+
+
+def test_an_ablated_operator_is_never_used() -> None:
+    refine(QUESTION, right, model=MODEL, population=4, steps=6, seed=5, ablate=("prompt_mutation", "crossover"))
+    assert not any("<question>" in prompt or "Answer 2" in prompt for prompt in ASKED)
+    with pytest.raises(ConfigError, match="keep at least one"):
+        refine(QUESTION, right, model=MODEL, ablate=("prompt_mutation", "crossover", "textual_mutation"))
+
+
+def test_budget_and_deadline_pause_with_the_best_so_far() -> None:
+    found = refine(QUESTION, lambda answer: right(answer).value, model=MODEL, population=4, steps=50, budget={"calls": 30}, seed=2)
+    assert found.pause is not None and "calls" in found.reason and found.answer is not None
+
+    async def slowly(answer: str) -> float:
+        await asyncio.sleep(0.02)
+        return right(answer).value
+
+    late = refine(QUESTION, slowly, model=MODEL, population=2, steps=10_000, deadline=0.5, seed=2)
+    assert late.pause is not None and "deadline" in late.reason and late.answer is not None
+
+
+def test_inside_a_running_loop_and_with_a_check_that_fails() -> None:
+    def broken(answer: str) -> float:
+        raise RuntimeError("no verdict today")
+
+    async def both() -> None:
+        found = await arefine(QUESTION, right, model=MODEL, population=4, steps=2)
+        assert found.answer is not None
+        failed = await arefine(QUESTION, broken, model=MODEL, population=4, steps=2)
+        assert failed.answer is None and "no verdict today" in failed.reason
+
+    asyncio.run(both())
+    with pytest.raises(ConfigError, match="no question"):
+        refine(" ", right, model=MODEL)
