@@ -3,6 +3,7 @@
 A tour of the package, from the top down:
 
 * `optimize_prompt(cases, model=...)` evolves a prompt for your examples; `aoptimize_prompt` is its async twin.
+* `refine(question, check, model=...)` refines one answer at inference time; `arefine` is its async twin.
 * `recipes` are named algorithms: each a function of about ten lines that composes what follows.
 * `strategies` plan matings and are told births: `Founding`, `Genetic`, `Distribution`, `Islands`, `sequence`, `alternate`.
 * `breeding` holds selections (who the parents are), successions (who lives on) and combinators of variations.
@@ -26,6 +27,9 @@ _LAZY = {
     "aoptimize_prompt": "face",
     "optimize_prompt": "face",
     "Result": "runs",
+    "arefine": "refining",
+    "refine": "refining",
+    "Verdict": "fitness.check",
     "Case": "fitness",
     "Evaluator": "fitness",
     "FunctionFitness": "fitness",
@@ -72,7 +76,9 @@ if TYPE_CHECKING:
     from llmevo.engine import Schedule, evolve, replay, stop
     from llmevo.face import aoptimize_prompt, optimize_prompt
     from llmevo.fitness import Case, Evaluator, FunctionFitness, Score
+    from llmevo.fitness.check import Verdict
     from llmevo.llm import ModelSpec
+    from llmevo.refining import arefine, refine
     from llmevo.runs import Result
     from llmevo.strategies import Distribution, Founding, Genetic, Islands, alternate, sequence
     from llmevo.text import TextGenome
@@ -80,7 +86,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Case", "ConfigError", "Context", "Distribution", "Evaluator", "Fitness", "Founding", "FunctionFitness", "Genetic", "Genome",
     "Individual", "Islands", "LlmevoError", "Mating", "ModelSpec", "Pause", "Result", "Schedule", "Score", "Seed", "TextGenome",
-    "VariationFailed", "View", "alternate", "aoptimize_prompt", "evolve", "optimize_prompt", "replay", "sequence", "stop",
+    "VariationFailed", "Verdict", "View", "alternate", "aoptimize_prompt", "arefine", "evolve", "optimize_prompt", "refine", "replay",
+    "sequence", "stop",
 ]  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from llmevo.engine.metered import Metered
 from llmevo.engine.progress import Progress
 from llmevo.fitness.check import Checked
 from llmevo.llm.build import Connections, ModelSpec
-from llmevo.recipes import Plan, recipe
+from llmevo.recipes import Plan
+from llmevo.recipes import recipe as named
 from llmevo.recipes.answers import AnswerKit
 from llmevo.runs import GRACE, Brake
 from llmevo.storage.blobs import FolderBlobs, MemoryBlobs
@@ -56,7 +57,7 @@ async def arefine(
     check: Callable[[str], Any] | str,
     *,
     model: str | Mapping[str, Any] | ModelSpec = "embedded",
-    recipe_name: str = "ga-llm",
+    recipe: str = "ga-llm",
     seed: int = 0,
     run: str | Path | None = None,
     budget: Mapping[str, float] | None = None,
@@ -94,7 +95,7 @@ async def arefine(
             database=database, budget=spending, in_flight=in_flight, seed=Seed.of(seed), env=env, grace=grace
         ) as connections:
             kit = AnswerKit(question, connections.connect(_spec(model)), seed=Seed.of(seed), near=near)
-            plan: Plan[TextGenome] = recipe(recipe_name, near)(kit, **settings)
+            plan: Plan[TextGenome] = named(recipe, near)(kit, **settings)
             sitting = _Sitting(on_cohort)
             stops = [stop.matings(plan.matings), stop.barren(BARREN)]
             if stagnation is not None:

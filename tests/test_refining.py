@@ -58,7 +58,7 @@ def test_every_recipe_refines_and_is_never_worse_than_its_samples(name: str) -> 
     def told(now: Any) -> None:
         born.extend(birth for birth in now.births if isinstance(birth, Individual))
 
-    found = refine(QUESTION, right, model=MODEL, recipe_name=name, population=6, steps=12, seed=1, on_cohort=told)
+    found = refine(QUESTION, right, model=MODEL, recipe=name, population=6, steps=12, seed=1, on_cohort=told)
     assert found.answer is not None and right(found.answer).value == found.score
     samples = [one.fitness.value for one in born if not one.parents]
     assert samples and found.score >= max(samples)
