@@ -14,6 +14,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.live import Live as RichLive
 from rich.table import Table
@@ -172,7 +173,9 @@ def show_plan(config: RunConfig, task: Task, search: Search, rows: Sequence[Esti
     """The plan of a run: size, calls, tokens, money."""
     out = _out()
     out.print(Text(f"{config.recipe}: up to {search.plan.matings} births, {len(task.dev)} dev and {len(task.test)} test cases\n"))
-    table = Table("role", "model", "", "calls", "tokens in", "tokens out", "US dollars")
+    table = Table(box=SIMPLE)
+    for column in ("role", "model", "", "calls", "tokens in", "tokens out", "US $"):
+        table.add_column(column, overflow="fold")  # a number is never cut
     for row in rows:
         for name, usage in (("expected", row.expected), ("worst case", row.worst)):
             money = f"{usage.price:.4f}" if row.priced else "price unknown"

@@ -288,6 +288,7 @@ class TestPlan:
             rows = {row["role"]: row for row in json.loads(said.out)["rows"]}
             text = say(capsys, "plan", file)
             assert text.code == 0 and "worst case" in text.out and "births" in text.out and server.requests == []
+            assert all(f"{row['worst']['tokens_in']:,}" in text.out for row in rows.values()), "numbers are shown whole"
             ran = say(capsys, "run", file, "--run", place / "run", "--json")
             assert ran.code == 0, ran.err
             models = {"task": "test", "operator": "writer"}
