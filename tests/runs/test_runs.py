@@ -476,7 +476,7 @@ class TestUserCode:
 class TestBrake:
     def test_nothing_new_is_begun_and_what_flies_is_recorded(self, place: Path) -> None:
         with FaultyLLM(slowly(0.2)) as server:
-            self.pulled_after(server, place, in_flight=3, seconds=0.5, reason=Interrupted("stop"))
+            self.pulled_after(server, place, in_flight=3, requests=8, reason=Interrupted("stop"))
             seen, billed = len(server.requests), len(server.billed)
             with closing(Database(place / "run" / "run.sqlite")) as database:
                 settled = [row[1] for row in database.rows("settled")]
@@ -488,15 +488,18 @@ class TestBrake:
             whole = start(values_for(server.url, in_flight=3), place)
             assert done.outcome.history == whole.outcome.history and first + second == paid(server)
 
-    def pulled_after(self, server: FaultyLLM, place: Path, *, in_flight: int, seconds: float, reason: LlmevoError) -> None:
+    def pulled_after(self, server: FaultyLLM, place: Path, *, in_flight: int, requests: int, reason: LlmevoError) -> None:
         write_cases(place / "cases.jsonl", cases(10))
         config = check_config(values_for(server.url, in_flight=in_flight))
         task = load_task(config.task, seed=3, near=place)
 
         async def go() -> None:
             brake = Brake()
-            asyncio.get_running_loop().call_later(seconds, brake.pull, reason)
-            await runs.run(config, task, folder=place / "run", brake=brake, env={})
+            work = asyncio.ensure_future(runs.run(config, task, folder=place / "run", brake=brake, env={}))
+            while len(server.requests) < requests and not work.done():
+                await asyncio.sleep(0.01)
+            brake.pull(reason)
+            await work
 
         with pytest.raises(type(reason)):
             asyncio.run(go())
