@@ -64,6 +64,50 @@ def run(
 
 
 @app.command()
+def refine(
+    question: Annotated[str, typer.Argument(help="The question, or - to read it from standard input.", show_default=False)],
+    check: Annotated[str, typer.Option("--check", help="module:name of a function of an answer.", show_default=False)],
+    model: Annotated[str, typer.Option("--model", help="A name, as in docs/models.md.")] = "embedded",
+    base_url: Annotated[str | None, typer.Option("--base-url", help="Any OpenAI-compatible endpoint.")] = None,
+    recipe: Annotated[str, typer.Option("--recipe", help="ga-llm, revise, evoscale, islands, map-elites.")] = "ga-llm",
+    population: Annotated[int, typer.Option(min=1)] = 8,
+    steps: Annotated[int, typer.Option(min=1)] = 10,
+    seed: Annotated[int, typer.Option()] = 0,
+    ablate: Annotated[str | None, typer.Option("--ablate", help="Operators to leave out, with commas between them.")] = None,
+    calls: Annotated[int | None, typer.Option("--calls", min=1, help="Most calls.")] = None,
+    deadline: Annotated[float | None, typer.Option("--deadline", help="Most seconds.")] = None,
+    folder: Annotated[Path | None, typer.Option("--run", help="A run folder that can be continued; nothing is left without it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refine an answer at inference time, until a check calls it valid."""
+    from llmevo import console
+    from llmevo.llm import ModelSpec
+    from llmevo.refining import refine as refined
+
+    settings: dict[str, Any] = {"population": population, "steps": steps}
+    if ablate:
+        settings["ablate"] = tuple(name.strip().replace("-", "_") for name in ablate.split(","))
+    found = refined(
+        sys.stdin.read() if question == "-" else question,
+        check,
+        model=ModelSpec(model, base_url=base_url),
+        recipe=recipe,
+        seed=seed,
+        run=folder,
+        budget=None if calls is None else {"calls": calls},
+        deadline=deadline,
+        near=Path.cwd(),
+        **settings,
+    )
+    if as_json:
+        _print_json(console.refined_record(found))
+    else:
+        console.show_refined(found)
+    if found.pause is not None and found.answer is None:
+        raise typer.Exit(found.pause.exit_code)
+
+
+@app.command()
 def plan(file: RunFile, sets: Sets = None, as_json: AsJson = False) -> None:
     """Calls, tokens and money, expected and worst case, before anything is paid."""
     from llmevo import console

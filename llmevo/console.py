@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from llmevo.engine import Told
     from llmevo.library import Template
     from llmevo.recipes import Entry, Plan
+    from llmevo.refining import Refined
     from llmevo.report.summary import Summary
     from llmevo.runs import Result
 
@@ -167,6 +168,32 @@ def show_result(result: Result) -> None:
     if result.folder is not None:
         out.print(Text(f"{'run folder':>12}  {result.folder}"))
         out.print(Text(f"\nIn full: llmevo show {result.folder}     The text alone: llmevo best {result.folder}"))
+
+
+def show_refined(found: Refined) -> None:
+    """The best answer, alone on standard output; what is known of it on standard error."""
+    if found.answer is not None:
+        Console(highlight=False, markup=False).print(Text(inert(found.answer)), soft_wrap=True)
+    about = Console(stderr=True, highlight=False, markup=False)
+    score = "" if found.score is None else f"score {_number(found.score)}, {'valid' if found.valid else 'not valid'}; "
+    about.print(Text(inert(f"{score}{found.reason}; {found.evaluations} evaluations, {_cost(found.spent)}")), soft_wrap=True)
+    for note in found.feedback[:3]:
+        about.print(Text(inert(f"the check found: {note}")), soft_wrap=True)
+
+
+def refined_record(found: Refined) -> dict[str, Any]:
+    """A refinement as JSON."""
+    return {
+        "answer": found.answer,
+        "score": found.score,
+        "valid": found.valid,
+        "feedback": list(found.feedback),
+        "reason": found.reason,
+        "paused": found.pause is not None,
+        "evaluations": found.evaluations,
+        "spent": dataclasses.asdict(found.spent),
+        "lineage": [_individual_record(one) for one in found.lineage],
+    }
 
 
 def show_plan(config: RunConfig, task: Task, search: Search, rows: Sequence[Estimate]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from llmevo.cli import main
 from llmevo.core import ConfigError, Individual
 from llmevo.fitness.check import Verdict
 from llmevo.recipes import REFINEMENTS
@@ -90,6 +91,8 @@ def test_the_same_seed_gives_the_same_answer_and_a_folder_goes_on(tmp_path: Path
 def test_an_ablated_operator_is_never_used() -> None:
     refine(QUESTION, right, model=MODEL, population=4, steps=6, seed=5, ablate=("prompt_mutation", "crossover"))
     assert not any("<question>" in prompt or "Answer 2" in prompt for prompt in ASKED)
+    with pytest.raises(ConfigError, match="did you mean 'crossover'"):
+        refine(QUESTION, right, model=MODEL, ablate=("crosover",))
     with pytest.raises(ConfigError, match="keep at least one"):
         refine(QUESTION, right, model=MODEL, ablate=("prompt_mutation", "crossover", "textual_mutation"))
 
@@ -119,3 +122,16 @@ def test_inside_a_running_loop_and_with_a_check_that_fails() -> None:
     asyncio.run(both())
     with pytest.raises(ConfigError, match="no question"):
         refine(" ", right, model=MODEL)
+
+
+def test_the_command_prints_the_answer_alone(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["llmevo", "refine", QUESTION, "--check", "refining_model:right", "--model", MODEL, "--steps", "40"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert ended.value.code == 0
+    assert said.out == "CONFIG = [3, 1, 4, 1]\n" and "valid" in said.err
+    monkeypatch.setattr(sys, "argv", ["llmevo", "refine", QUESTION, "--check", "refining_model:rigth", "--model", MODEL])
+    with pytest.raises(SystemExit) as refused:
+        main()
+    assert refused.value.code == 78 and "did you mean 'right'" in capsys.readouterr().err

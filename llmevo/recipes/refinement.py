@@ -8,6 +8,7 @@ from pydantic import Field
 
 from llmevo.breeding import Lottery, Roles, Tournament, Weighted, always_replace, keep_all, per_cell, truncation, uniform
 from llmevo.core import ConfigError, G, Mixture, Succession, Variation
+from llmevo.core.resolve import nearest
 from llmevo.recipes.kit import Kit, Plan
 from llmevo.strategies import Founding, Genetic, Islands, Phases, sequence
 
@@ -40,6 +41,9 @@ def ga_llm(
 
     `ablate` leaves operators out; the others keep their proportions.
     """
+    for name in ablate:
+        if name not in OPERATORS:
+            raise ConfigError(f"ablate: there is no operator {name!r}{nearest(name, OPERATORS)}")
     rates = {
         "crossover": crossover,
         "prompt_mutation": prompt_mutation,
