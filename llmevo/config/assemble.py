@@ -127,9 +127,16 @@ def _spec(model: Any, role: str) -> ModelSpec:
             f"which model is the {role} model? Add e.g. `models: {{{role}: embedded}}`, or a name with its `base_url`; "
             f"docs/models.md shows every kind"
         )
-    values = model.model_dump()
-    price = values.pop("price")
-    return ModelSpec(**values, price=None if price is None else Price(**price))
+    return _spec_of(model.model_dump())
+
+
+def _spec_of(values: dict[str, Any]) -> ModelSpec:
+    price, other = values.pop("price"), values.pop("fallback")
+    if other is not None and other["model"] == EDITS:
+        raise ConfigError("fallback: blind edits cannot answer what a model refuses; name another model")
+    return ModelSpec(
+        **values, price=None if price is None else Price(**price), fallback=None if other is None else _spec_of(other)
+    )
 
 
 @cache

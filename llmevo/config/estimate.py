@@ -42,8 +42,9 @@ class Estimate:
 
 
 def estimate(search: Search, task: Task) -> list[Estimate]:
-    """A row per model. Expected: every mating gives a new genome, read at once. Worst: one repair for every child, answers and
-    children of full length, a token per byte. Duplicates, stillbirths and recorded answers make a run cheaper than both; only
+    """A row per model, and one for each that stands in for it. Expected: every mating gives a new genome, read at once, and nothing
+    is refused. Worst: one repair for every child, answers and children of full length (asked for twice where a cut one may be),
+    everything refused by those before, a token per byte. Duplicates, stillbirths and recorded answers make a run cheaper than both; only
     attempts that are repeated because the server failed come on top.
     """
     plan = search.plan
@@ -52,8 +53,10 @@ def estimate(search: Search, task: Task) -> list[Estimate]:
     longest = max((_size(seed) for seed in seeds), default=0)
     writer = search.models.get("operator")
     if writer is not None:
-        longest += CHARACTERS_PER_TOKEN * max((_max_tokens(writer, one) for one in search.instructions), default=0)
+        limits = [max(_caps(model, one)) for one in search.instructions for model in writer.chain]
+        longest += CHARACTERS_PER_TOKEN * max(limits, default=0)
     rows = []
+    greeted: list[Model] = []
     # The last cohort is asked as a whole.
     most = plan.matings + plan.batch - 1
     if "task" in search.models and isinstance(search.evaluate.phenotype, Prompted):
@@ -64,29 +67,37 @@ def estimate(search: Search, task: Task) -> list[Estimate]:
         answers = [_size(case.targets[0]) for case in task.dev]
         calls = plan.matings * len(task.dev) + len(task.test)
         into, out = FRAME + statistics.fmean(questions) / CHARACTERS_PER_TOKEN, statistics.fmean(answers) / CHARACTERS_PER_TOKEN
-        upper = model.upper(Request((Message("user", ""),), phenotype.sampling))
-        worst = _times(most * len(task.dev) + len(task.test), max(questions) + longest + upper.tokens_in, upper.tokens_out)
-        rows.append(_row("task", model, _times(calls, into, max(1.0, out)), worst))
+        for place, one in enumerate(model.chain):
+            upper = one.upper(Request((Message("user", ""),), phenotype.sampling))
+            caps = _twice(one, upper.tokens_out)
+            each = max(questions) + longest + upper.tokens_in
+            worst = _times(most * len(task.dev) + len(task.test), len(caps) * each, sum(caps), len(caps))
+            rows.append(_row("task", one, _times(calls, into, max(1.0, out)), worst, greeted, place))
     if writer is not None and search.instructions and plan.matings > given:
         asked = [_instruction(one, task, longest, RECORD) for one in search.instructions]
         usual = [_instruction(one, task, max(CHILD, *map(len, seeds or [""])), CHILD) for one in search.instructions]
-        limits = [_max_tokens(writer, one) for one in search.instructions]
         roles = (Message("system", ""), Message("user", ""), Message("assistant", ""), Message("user", ""))
         frames = writer.upper(Request(roles)).tokens_in
         children = plan.matings - given
         into = FRAME + statistics.fmean(usual) / CHARACTERS_PER_TOKEN
         once = max(asked) + frames
         again = once + CHARACTERS_PER_TOKEN * max(limits) + REPAIR
-        worst = _times(most - given, once + again, 2 * max(limits))
-        worst = Usage(2 * worst.calls, worst.tokens_in, worst.tokens_out)
-        rows.append(_row("operator", writer, _times(children, into, CHILD / CHARACTERS_PER_TOKEN), worst, search.models.get("task")))
+        for place, one in enumerate(writer.chain):
+            most_caps = max((_caps(one, template) for template in search.instructions), key=lambda caps: (len(caps), sum(caps)))
+            times = len(most_caps)
+            worst = _times(most - given, times * (once + again), 2 * sum(most_caps), 2 * times)
+            rows.append(_row("operator", one, _times(children, into, CHILD / CHARACTERS_PER_TOKEN), worst, greeted, place))
     return rows
 
 
-def _row(role: str, model: Model, expected: Usage, worst: Usage, greeted: Model | None = None) -> Estimate:
+def _row(role: str, model: Model, expected: Usage, worst: Usage, greeted: list[Model], place: int) -> Estimate:
+    """The row of a model that is the `place`-th in its chain; every model is greeted once."""
+    if place:
+        role, expected = f"{role}, if refused", Usage()
     price = model.spec.price or known_price(model.spec.model)
     local = not hasattr(model.endpoint, "names")
-    if not local and model is not greeted:
+    if not local and model not in greeted:
+        greeted.append(model)
         hello = model.upper(Request((Message("user", "Hi"),), Sampling(max_tokens=16)))
         expected, worst = expected + Usage(1, 10, 1), worst + Usage(1, hello.tokens_in, hello.tokens_out)
     return Estimate(role, model.spec.model, _priced(expected, price), _priced(worst, price), local or price is not None)
@@ -104,12 +115,19 @@ def _instruction(template: Template, task: Task, text: int, record: int) -> int:
     return size + _size(task.description or "")
 
 
-def _max_tokens(model: Model, template: Template) -> int:
-    return model.spec.max_tokens or template.max_tokens or MAX_TOKENS
+def _caps(model: Model, template: Template) -> tuple[int, ...]:
+    return _twice(model, model.spec.max_tokens or template.max_tokens or MAX_TOKENS)
 
 
-def _times(calls: int, into: float, out: float) -> Usage:
-    return Usage(calls, round(calls * into), round(calls * out))
+def _twice(model: Model, cap: int) -> tuple[int, ...]:
+    """The bounds under which a question may be asked: a second, larger one where a cut answer may be asked for again."""
+    larger = model.spec.max_tokens_if_cut
+    return (cap,) if larger is None or larger <= cap else (cap, larger)
+
+
+def _times(questions: int, into: float, out: float, calls: int = 1) -> Usage:
+    """Usage of so many questions, each with these tokens and so many calls."""
+    return Usage(questions * calls, round(questions * into), round(questions * out))
 
 
 def _size(text: str) -> int:

@@ -38,9 +38,23 @@ class ModelConfig(Section):
     timeout: Amount = 120.0
     attempts: Count = 6
     max_wait: Amount = 600.0
+    give_up: Count = 20
+    """Questions in a row, of more than one genome, at which the server fails until the run pauses."""
+    max_tokens_if_cut: Count | None = None
+    """A larger bound with which an answer that was cut at `max_tokens` is asked for once more."""
+    fallback: ModelConfig | None = None
+    """Another model, which is asked what this one refuses."""
     in_flight: Count | None = None
     seed: bool = False
     extra: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name(cls, value: Any) -> Any:
+        """The other model may be given by its name alone, too."""
+        if isinstance(value, Mapping) and isinstance(value.get("fallback"), str):
+            return {**value, "fallback": {"model": value["fallback"]}}
+        return value
 
 
 class Models(Section):

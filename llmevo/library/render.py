@@ -45,12 +45,39 @@ def compiled(body: str, tag: str = "") -> Template:
     return environment(tag).from_string(body)
 
 
+@lru_cache(maxsize=256)
+def plain(body: str) -> tuple[tuple[str, str], ...] | None:
+    """The pieces of a body that is text and names only, (text, "") or ("", name) each; None for any other.
+
+    Such a body is joined without Jinja, with the same result: questions of an evaluation cost half as much.
+    """
+    try:
+        tree = environment().parse(body)
+    except TemplateError:
+        return None
+    pieces: list[tuple[str, str]] = []
+    for output in tree.body:
+        if not isinstance(output, nodes.Output):
+            return None
+        for node in output.nodes:
+            if isinstance(node, nodes.TemplateData):
+                pieces.append((node.data, ""))
+            elif isinstance(node, nodes.Name) and node.ctx == "load":
+                pieces.append(("", node.name))
+            else:
+                return None
+    return tuple(pieces)
+
+
 def render(body: str, values: Mapping[str, Any], *, tag: str = "", name: str = "the template") -> str:
     """The text of a template with these values. A value is text even if it looks like Jinja or like the
     answer tag.
 
     Raises `ConfigError` when a name is missing or the template does what the sandbox forbids.
     """
+    pieces = plain(body)
+    if pieces is not None and all(isinstance(values.get(name), str) for _, name in pieces if name):
+        return "".join([neutral(values[name], tag) if name and tag else values[name] if name else text for text, name in pieces])
     try:
         return compiled(body, tag).render(values)
     except UndefinedError as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from llmevo.llm.contract import (
     LLM,
     CallFailed,
+    ContextTooLong,
     EmptyReply,
     Finish,
     Message,
@@ -46,6 +47,7 @@ __all__ = [
     "LLM",
     "CallFailed",
     "Connections",
+    "ContextTooLong",
     "EmptyReply",
     "Finish",
     "HttpLLM",

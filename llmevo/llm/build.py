@@ -18,6 +18,7 @@ from llmevo.core.fitness import Usage
 from llmevo.core.secret import Secret
 from llmevo.core.seed import Seed
 from llmevo.llm.contract import LLM, CallFailed, Message, Reply, Request, Sampling
+from llmevo.llm.fallback import chain_key, charged, instead
 from llmevo.llm.http import OPENAI, HttpLLM, checked_url
 from llmevo.llm.ledger import Booked, Ledger, Remembered
 from llmevo.llm.limiter import Gate
@@ -54,6 +55,12 @@ class ModelSpec:
     attempts: int = 6
     max_wait: float = 600.0
     """Most seconds of waiting between the attempts of one call."""
+    give_up: int = 20
+    """Questions in a row, of more than one genome, at which the server fails until the run pauses."""
+    max_tokens_if_cut: int | None = None
+    """A larger bound with which an answer that was cut at `max_tokens` is asked for once more; by default it is not."""
+    fallback: ModelSpec | None = None
+    """Another model, which is asked what this one refuses."""
     in_flight: int | None = None
     """Most requests in flight at this endpoint; the run's setting by default."""
     seed: bool = False
@@ -63,7 +70,7 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         least = (("timeout", 0.001), ("attempts", 1), ("max_wait", 0), ("in_flight", 1), ("max_tokens", 1), ("temperature", 0))
-        for name, bound in least:
+        for name, bound in (*least, ("give_up", 1), ("max_tokens_if_cut", (self.max_tokens or 0) + 1)):
             value = getattr(self, name)
             if value is not None and not bound <= value < math.inf:
                 raise ConfigError(f"model {self.model}: {name} must be at least {bound:g}, not {value!r}")
@@ -81,15 +88,24 @@ class ModelSpec:
 class Model:
     """A connected model: an `LLM` that keeps the paid-call promise. `upper` bounds what a call may cost."""
 
-    def __init__(self, spec: ModelSpec, endpoint: LLM, booked: Booked, retry: Retry, ledger: Ledger) -> None:
-        self.spec, self.endpoint, self.ledger = spec, endpoint, ledger
+    def __init__(
+        self, spec: ModelSpec, endpoint: LLM, booked: Booked, retry: Retry, ledger: Ledger, fallback: Model | None = None
+    ) -> None:
+        self.spec, self.endpoint, self.ledger, self.fallback = spec, endpoint, ledger, fallback
         self._booked, self._retry = booked, retry
         self._remembered = Remembered(retry, ledger)
         self._tunes = (spec.temperature, spec.top_p, spec.max_tokens) != (None, None, None)
-        self.key = endpoint.key
+        self.key = endpoint.key if fallback is None else chain_key(endpoint, fallback)
+
+    @property
+    def chain(self) -> tuple[Model, ...]:
+        """This model and those that stand in for it, in turn."""
+        return (self,) if self.fallback is None else (self, *self.fallback.chain)
 
     async def __call__(self, request: Request) -> Reply:
-        return await self._remembered(self._tuned(request))
+        if self.fallback is None:
+            return await self._alone(request)
+        return await instead(self._alone, self.fallback, request)
 
     async def afresh(self, request: Request) -> Reply:
         """An answer that is paid for even if one is recorded: reserved and booked like any other."""
@@ -98,6 +114,15 @@ class Model:
     def upper(self, request: Request) -> Usage:
         """What one attempt at a request costs at most."""
         return self._booked.upper(self._tuned(request))
+
+    async def _alone(self, request: Request) -> Reply:
+        """The answer of this model, without another one in its place."""
+        tuned = self._tuned(request)
+        reply = await self._remembered(tuned)
+        larger = self.spec.max_tokens_if_cut
+        if reply.finish != "length" or larger is None or larger <= tuned.sampling.max_tokens:
+            return reply
+        return await charged(self._remembered(replace(tuned, sampling=replace(tuned.sampling, max_tokens=larger))), reply.usage)
 
     def _tuned(self, request: Request) -> Request:
         return replace(request, sampling=self.spec.sampling(request.sampling)) if self._tunes else request
@@ -156,8 +181,16 @@ class Connections:
         gate = None if local and spec.in_flight is None else self._gate(spec, endpoint)
         booked = Booked(endpoint, self.ledger, gate=gate, price=price, local=local)
         seed = self._seed.fold("retry", endpoint.key).value
-        retry = Retry(booked, attempts=spec.attempts, max_wait=spec.max_wait, clock=self._clock, rng=random.Random(seed))
-        model = self._models[repr(spec)] = Model(spec, endpoint, booked, retry, self.ledger)
+        retry = Retry(
+            booked,
+            attempts=spec.attempts,
+            max_wait=spec.max_wait,
+            give_up=spec.give_up,
+            clock=self._clock,
+            rng=random.Random(seed),
+        )
+        fallback = None if spec.fallback is None else self.connect(spec.fallback)
+        model = self._models[repr(spec)] = Model(spec, endpoint, booked, retry, self.ledger, fallback)
         return model
 
     async def aclose(self) -> None:

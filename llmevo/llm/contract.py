@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from llmevo.core.errors import LlmevoError, Pause
@@ -39,6 +39,8 @@ class Request:
     sampling: Sampling = Sampling()
     sample: str = ""
     """The sample index: a further sample of the same question has another one."""
+    source: str = field(default="", compare=False)
+    """On whose behalf it is asked, e.g. a genome's key: what one source makes a server fail at says nothing about the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,14 @@ class Refused(CallFailed):
 
 class RequestRejected(CallFailed):
     """The server rejects this payload for good (context too long, malformed, always 500)."""
+
+
+class ContextTooLong(RequestRejected):
+    """The question is longer than the model's context. `limit` and `asked` are tokens, where the server said so."""
+
+    def __init__(self, message: str, limit: int | None = None, asked: int | None = None) -> None:
+        super().__init__(message)
+        self.limit, self.asked = limit, asked
 
 
 class Unreachable(Pause):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from llmevo.core.fitness import FREE, Usage
 from llmevo.core.genome import canonical
-from llmevo.llm.contract import LLM, Refused, Reply, Request
+from llmevo.llm.contract import LLM, CallFailed, Refused, Reply, Request
 
 
 class Fallback:
@@ -17,21 +19,44 @@ class Fallback:
         if not llms:
             raise ValueError("a fallback needs at least one model")
         self._llms = llms
-        self.key = canonical({"fallback": [llm.key for llm in llms]})
+        self.key = chain_key(*llms)
 
     async def __call__(self, request: Request) -> Reply:
-        spent = FREE
-        for llm in self._llms[:-1]:
-            try:
-                return _with(await llm(request), spent)
-            except Refused as error:
-                spent += error.usage
-        try:
-            return _with(await self._llms[-1](request), spent)
-        except Refused as error:
-            error.usage = spent + error.usage
-            raise
+        ask: Callable[[Request], Awaitable[Reply]] = self._llms[-1]
+        for llm in reversed(self._llms[:-1]):
+            ask = _Pair(llm, ask)
+        return await ask(request)
 
 
-def _with(reply: Reply, spent: Usage) -> Reply:
-    return Reply(reply.text, spent + reply.usage, reply.finish, reply.estimated)
+class _Pair:
+    def __init__(self, ask: Callable[[Request], Awaitable[Reply]], other: Callable[[Request], Awaitable[Reply]]) -> None:
+        self._ask, self._other = ask, other
+
+    async def __call__(self, request: Request) -> Reply:
+        return await instead(self._ask, self._other, request)
+
+
+def chain_key(*llms: LLM) -> str:
+    """The key of models that stand in for each other."""
+    return canonical({"fallback": [llm.key for llm in llms]})
+
+
+async def instead(
+    ask: Callable[[Request], Awaitable[Reply]], other: Callable[[Request], Awaitable[Reply]], request: Request
+) -> Reply:
+    """The answer of the first, or of the other if the first refuses."""
+    try:
+        return await ask(request)
+    except Refused as error:
+        spent = error.usage
+    return await charged(other(request), spent)
+
+
+async def charged(call: Awaitable[Reply], spent: Usage) -> Reply:
+    """The reply of a call, or its failure, with what was spent before it."""
+    try:
+        reply = await call
+    except CallFailed as error:
+        error.usage = spent + error.usage
+        raise
+    return reply if spent == FREE else Reply(reply.text, spent + reply.usage, reply.finish, reply.estimated)

@@ -14,7 +14,7 @@ from llmevo.core.clock import REAL_CLOCK, Clock
 from llmevo.core.errors import ConfigError
 from llmevo.core.fitness import FREE, Usage
 from llmevo.core.secret import redact
-from llmevo.llm.contract import Refused, RequestRejected, Unreachable
+from llmevo.llm.contract import ContextTooLong, Refused, RequestRejected, Unreachable
 
 
 class Transient(Unreachable):
@@ -47,14 +47,6 @@ class NoConnection(Transient):
 
 class TimedOut(Transient):
     """The deadline of one attempt passed. Unknown spend."""
-
-
-class ContextTooLong(RequestRejected):
-    """The question is longer than the model's context. `limit` and `asked` are tokens, where the server said so."""
-
-    def __init__(self, message: str, limit: int | None = None, asked: int | None = None) -> None:
-        super().__init__(message)
-        self.limit, self.asked = limit, asked
 
 
 @dataclass(frozen=True, slots=True)

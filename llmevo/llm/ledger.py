@@ -55,7 +55,7 @@ class Ledger:
     budget: Budget = field(default_factory=Budget)
     flights: dict[str, asyncio.Future[Reply | None]] = field(default_factory=dict)
     """Questions that somebody waits for, by key."""
-    sent: dict[str, asyncio.Task[Reply]] = field(default_factory=dict)
+    sent: dict[str, _Attempt] = field(default_factory=dict)
     """Attempts that are on their way, by key, whether or not somebody waits."""
     asked: int = 0
     """Questions put to this ledger."""
@@ -91,13 +91,16 @@ class Ledger:
         """Waits that long for what was sent, and cancels what is then still open (booked at its upper bound). Sends
         nothing."""
         loop = asyncio.get_running_loop()
-        tasks = [task for task in self.sent.values() if task.get_loop() is loop]
+        attempts = [one for one in self.sent.values() if one.task is not None and one.task.get_loop() is loop]
+        tasks = [one.task for one in attempts if one.task is not None]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=seconds)
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
+        for attempt in attempts:  # one that was cancelled before its first step could not tell
+            attempt.tell(asyncio.CancelledError())
 
     def _wake(self) -> None:
         self._rung = False  # before the queue is read: what comes later rings again
@@ -112,15 +115,29 @@ class Ledger:
                 waiting.set_exception(error)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Attempt:
-    """An attempt that is about to be sent: its reservation, the number of its intent, its entry at the gate."""
+    """An attempt: its reservation, the number of its intent, its entry at the gate, and who waits for it once it is sent."""
 
     key: str
     upper: Usage
     place: Reservation
     number: int | None
     entry: int
+    task: asyncio.Task[None] | None = None
+    waiting: list[asyncio.Future[Reply]] = field(default_factory=list)
+
+    def tell(self, found: Reply | BaseException) -> None:
+        """Gives the reply, or what prevented it, to all who still wait."""
+        for one in self.waiting:
+            if one.done():
+                continue
+            if isinstance(found, Reply):
+                one.set_result(found)
+            elif isinstance(found, Exception):
+                one.set_exception(found)
+            else:
+                one.cancel()
 
 
 class Remembered:
@@ -209,7 +226,9 @@ class Booked:
     async def __call__(self, request: Request) -> Reply:
         key = question_key(self.key, request)
         sent = self._ledger.sent
-        if key not in sent:
+        attempt = sent.get(key)
+        loop = asyncio.get_running_loop()
+        if attempt is None:
             if self._gate:
                 await self._gate.ahead.acquire()
             try:
@@ -218,13 +237,29 @@ class Booked:
                 if self._gate:
                     self._gate.ahead.release()
                 raise
-            sending = self._send(request, attempt)
             if self._local:
-                return await sending
-            task = sent[key] = asyncio.get_running_loop().create_task(sending)
-            task.add_done_callback(lambda done: (sent.pop(key, None), done.cancelled() or done.exception()))
-        # What was sent will be billed: it is recorded even if nobody waits for it any more.
-        return await asyncio.shield(sent[key])
+                return await self._send(request, attempt)
+            # What was sent will be billed: it is recorded even if nobody waits for it any more.
+            sent[key] = attempt
+            attempt.task = loop.create_task(self._fly(request, attempt))
+        # Not a shielded task: that costs two more turns of the loop for every call.
+        reply: asyncio.Future[Reply] = loop.create_future()
+        attempt.waiting.append(reply)
+        return await reply
+
+    async def _fly(self, request: Request, attempt: _Attempt) -> None:
+        """Sends, and tells all who wait, whoever they are by then."""
+        try:
+            found: Reply | BaseException = await self._send(request, attempt)
+        except Exception as error:
+            found = error
+        except BaseException as error:
+            attempt.tell(error)
+            raise
+        finally:
+            if self._ledger.sent.get(attempt.key) is attempt:
+                del self._ledger.sent[attempt.key]
+        attempt.tell(found)
 
     async def _begin(self, key: str, upper: Usage) -> _Attempt:
         """All that comes before sending. Cancelled or refused here, it cost nothing."""

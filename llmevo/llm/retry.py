@@ -24,8 +24,10 @@ class Retry:
     * Repeated: `Transient` (429, 408, 409, 425, 5xx without 501 and 505, unreadable 200, no or broken connection, attempt
       over its deadline). An empty reply is repeated once. Nothing else is repeated.
     * Afterwards: no connection, or a rate limit -> `Unreachable`, which pauses the run and says until when. A server fault or
-      a deadline -> `RequestRejected` for this question only, unless it is the `give_up`-th such question in a row (default 5)
-      without an answer between: then the server is at fault -> `Unreachable`.
+      a deadline -> `RequestRejected` for this question only, unless it is at least the `give_up`-th such question in a row
+      (default 20) without an answer between, and these came from more than one source: then the server is at fault ->
+      `Unreachable`. One genome at which a server fails makes all its questions fail, and only itself. A question without
+      a source is a source of its own.
 
     The random numbers come from `rng` and decide waits only, never results.
     """
@@ -36,7 +38,7 @@ class Retry:
         *,
         attempts: int = 6,
         max_wait: float = 600.0,
-        give_up: int = 5,
+        give_up: int = 20,
         clock: Clock = REAL_CLOCK,
         rng: random.Random | None = None,
     ) -> None:
@@ -44,13 +46,16 @@ class Retry:
         self._attempts, self._max_wait, self._give_up = attempts, max_wait, give_up
         self._clock, self._rng = clock, rng or random.Random(0)
         self._in_a_row = 0
+        self._sources: set[object] = set()
 
     async def __call__(self, request: Request) -> Reply:
         try:
             reply = await self._llm(request)
         except (Transient, EmptyReply) as error:
             reply = await self._again(error, request)
-        self._in_a_row = 0
+        if self._in_a_row:
+            self._in_a_row = 0
+            self._sources.clear()
         return reply
 
     async def _again(self, first: Transient | EmptyReply, request: Request) -> Reply:
@@ -72,7 +77,7 @@ class Retry:
         try:
             return await retrying(attempt)
         except Transient as error:
-            raise self._final(error, retrying) from error
+            raise self._final(error, request, retrying) from error
 
     def _wait(self, state: RetryCallState) -> float:
         asked = getattr(_error(state), "retry_after", None)
@@ -84,7 +89,7 @@ class Retry:
         most = 2 if isinstance(_error(state), EmptyReply) else self._attempts
         return state.attempt_number >= most or state.idle_for + state.upcoming_sleep > self._max_wait
 
-    def _final(self, error: Transient, retrying: AsyncRetrying) -> Exception:
+    def _final(self, error: Transient, request: Request, retrying: AsyncRetrying) -> Exception:
         tried = retrying.statistics.get("attempt_number", 1)
         what = f"{error} (attempt {tried} of {self._attempts})"
         if isinstance(error, RateLimited):
@@ -95,7 +100,8 @@ class Retry:
             return Unreachable(f"{what}.{until} Continue the run then, with fewer requests in flight.")
         if isinstance(error, ServerFault | TimedOut):
             self._in_a_row += 1
-            if self._in_a_row < self._give_up:
+            self._sources.add(request.source or self._in_a_row)
+            if self._in_a_row < self._give_up or (len(self._sources) == 1 < self._give_up):
                 return RequestRejected(what)
             return Unreachable(f"{what}. {self._in_a_row} questions in a row failed so: continue the run when the server works.")
         return Unreachable(f"{what}. Continue the run when the server can be reached.")

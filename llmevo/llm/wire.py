@@ -112,12 +112,13 @@ def _text(content: Any) -> str:
 def _usage(found: Any, request: Request) -> tuple[Usage, bool]:
     """One call and its tokens; a number that is missing, negative or no number is replaced by its upper bound, and
     flagged."""
-    most_in, most_out = tokens_at_most(request)
     found = found if isinstance(found, dict) else {}
     into, out = found.get("prompt_tokens"), found.get("completion_tokens")
     into_ok, out_ok = _count(into), _count(out)
-    usage = Usage(1, into if into_ok else most_in, out if out_ok else most_out)
-    return usage, not (into_ok and out_ok)
+    if into_ok and out_ok:
+        return Usage(1, into, out), False
+    most_in, most_out = tokens_at_most(request)
+    return Usage(1, into if into_ok else most_in, out if out_ok else most_out), True
 
 
 def _count(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llmevo.core.context import Context
@@ -14,7 +14,7 @@ from llmevo.core.variation import VariationBase
 from llmevo.fitness.contract import Case
 from llmevo.library.operator import Template
 from llmevo.library.reader import Unread, read
-from llmevo.llm.contract import LLM, CallFailed, Message, Request, Sampling
+from llmevo.llm.contract import LLM, CallFailed, ContextTooLong, Message, Request, Sampling
 from llmevo.text.genome import TextGenome
 from llmevo.text.views import views
 
@@ -32,9 +32,9 @@ class Draw:
     cases: tuple[Case, ...]
     count: int
 
-    def values(self, rng: np.random.Generator) -> list[dict[str, str]]:
-        """The drawn cases, in the order in which they were drawn."""
-        chosen = rng.permutation(len(self.cases))[: self.count]
+    def values(self, rng: np.random.Generator, most: int | None = None) -> list[dict[str, str]]:
+        """The drawn cases, in the order in which they were drawn; only the first ones with `most`."""
+        chosen = rng.permutation(len(self.cases))[: self.count if most is None else min(most, self.count)]
         return [{"input": self.cases[i].input, "target": self.cases[i].targets[0]} for i in chosen]
 
 
@@ -43,8 +43,10 @@ class Instruct(VariationBase):
 
     Parents are shown as the roles of the template; the child is the first parent with that part replaced, or a new genome when
     the operator takes none. `slots` are bound here; `part` is the part that is shown and replaced (None: the only one; for a
-    founder its name, `prompt` by default). An unreadable reply is shown to the model once more with what was missing in it; then,
-    and on a refused or rejected call, `VariationFailed`.
+    founder its name, `prompt` by default). A question that is longer than the model's context is asked once more in a short form:
+    one failure and one note of each parent, one drawn case, and of a role that takes any number the first half. An unreadable
+    reply is shown to the model once more with what was missing in it; then, and on a refused or rejected call,
+    `VariationFailed`.
     """
 
     def __init__(
@@ -82,22 +84,43 @@ class Instruct(VariationBase):
         return self.template.arity
 
     async def __call__(self, parents: Sequence[Individual[TextGenome]], context: Context) -> TextGenome:
-        text = await self._answer(self._question(parents, context), context)
+        try:
+            text = await self._answer(self._question(parents, context), context)
+        except ContextTooLong as error:
+            text = await self._shorter(parents, context, error)
         if not parents:
             return TextGenome({self.part or "prompt": text})
         return parents[0].genome.with_part(self.part, text)
 
-    def _question(self, parents: Sequence[Individual[TextGenome]], context: Context) -> str:
+    async def _shorter(self, parents: Sequence[Individual[TextGenome]], context: Context, error: ContextTooLong) -> str:
+        """The child from the short form of the question, once."""
+        question = self._question(parents, context, short=True)
+        if question == self._question(parents, context):
+            raise self._failed(error, "and it has no shorter form") from error
+        try:
+            return await self._answer(question, context)
+        except ContextTooLong as again:
+            raise self._failed(again, "also in its short form") from again
+
+    def _failed(self, error: CallFailed, note: str = "") -> VariationFailed:
+        numbers = f" ({error.asked or '?'} tokens asked, {error.limit or '?'} fit)" if isinstance(error, ContextTooLong) else ""
+        return VariationFailed(f"{self.template.name}: {type(error).__name__}: {error}{numbers}{note and ', ' + note}")
+
+    def _question(self, parents: Sequence[Individual[TextGenome]], context: Context, *, short: bool = False) -> str:
         roles, many = self.template.parents, self.template.many
         named = len(roles) - many
         if len(parents) < named or (len(parents) > named and not many):
             raise ConfigError(f"operator {self.template.name!r} takes {', '.join(roles)}: {len(parents)} parents given")
         shown = views(parents, self.part)
+        if short:
+            shown = [replace(one, failures=one.failures[:1], feedback=one.feedback[:1]) for one in shown]
+            shown = shown[: named + (len(shown) - named + 1) // 2]
         values: dict[str, Any] = dict(zip(roles[:named], shown, strict=False))
         if many:
             values[roles[-1]] = shown[named:]
         for name, slot in self.slots.items():
-            values[name] = slot.values(context.seed.fold("slot", name).rng()) if isinstance(slot, Draw) else slot
+            drawn = context.seed.fold("slot", name).rng()
+            values[name] = slot.values(drawn, 1 if short else None) if isinstance(slot, Draw) else slot
         return self.template.render(**values)
 
     async def _answer(self, question: str, context: Context) -> str:
@@ -115,10 +138,13 @@ class Instruct(VariationBase):
 
     async def _ask(self, messages: tuple[Message, ...], context: Context) -> str:
         try:
-            reply = await self.llm(Request(messages, self.sampling, context.next_sample()))
+            reply = await self.llm(Request(messages, self.sampling, context.next_sample(), context.scope))
+        except ContextTooLong as error:
+            context.charge(error.usage)
+            raise
         except CallFailed as error:
             context.charge(error.usage)
-            raise VariationFailed(f"{self.template.name}: {type(error).__name__}: {error}") from error
+            raise self._failed(error) from error
         context.charge(reply.usage)
         if reply.finish in ("refusal", "filter"):
             raise VariationFailed(f"{self.template.name}: the model ended with {reply.finish!r}: {reply.text[:80]!r}")

@@ -63,7 +63,7 @@ class Prompted:
     async def _answer(self, prompt: str, genome: TextGenome, case: Case, sample: str, context: Context) -> Answer:
         question = self.task.render(prompt, case.input, case.fields, genome.parts)
         try:
-            reply = await self.llm(Request((*self._system, Message("user", question)), self.sampling, sample))
+            reply = await self.llm(Request((*self._system, Message("user", question)), self.sampling, sample, genome.key))
         except CallFailed as error:
             context.charge(error.usage)
             return NoAnswer(f"{type(error).__name__}: {error}")

@@ -138,9 +138,9 @@ def test_what_was_sent_is_recorded_although_its_asker_is_cancelled_and_another_s
     asyncio.run(run())
 
 
-def test_who_is_cancelled_before_sending_costs_nothing_and_another_asks() -> None:
+def test_who_is_cancelled_before_sending_costs_nothing_and_another_asks(tmp_path: Path) -> None:
     async def run() -> None:
-        database = Database(None)
+        database = Database(tmp_path / "run.sqlite")
         hold, held = threading.Event(), threading.Event()
 
         def block(connection: object) -> None:
