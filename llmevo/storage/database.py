@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from llmevo.core.crash import crash_point
 from llmevo.core.errors import StorageError
 from llmevo.storage import soundness
-from llmevo.storage.opening import Connect, create, open_file, open_memory, sqlite_connection
+from llmevo.storage.opening import Connect, close, create, open_file, open_memory, sqlite_connection
 from llmevo.storage.schema import insertion, row_hash
 from llmevo.storage.spare import Row, Spare, counted, taken_over
 
@@ -116,12 +116,14 @@ class Database:
             self._thread.join()
 
     def _work(self, path: Path, connect: Connect, spare: bool, opened: Future[None]) -> None:
+        connection: sqlite3.Connection | None = None
         try:
             connection = open_file(path, connect)
             self._inode = path.stat().st_ino
             if spare:
                 self._spare = taken_over(path, connection)
         except Exception as error:
+            close(connection)
             opened.set_exception(error)
             return
         opened.set_result(None)
@@ -132,9 +134,7 @@ class Database:
                 group.append(self._jobs.get())
             closing = None in group
             self._commit(connection, [job for job in group if job is not None])
-        # Closing moves the log into the file; when that fails, what was committed stays in the log.
-        with contextlib.suppress(Exception):
-            connection.close()
+        close(connection)
         if self._spare:
             self._spare.close()
 

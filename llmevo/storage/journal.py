@@ -95,7 +95,8 @@ class Journal:
         if not self.verify(j, births):
             self._told[j] = self.history
             self._unwritten.append(("told", (j, self.history)))
-            await asyncio.wrap_future(self.flush())
+            written = self.flush()
+            await asyncio.wrap_future(written) if not written.done() else written.result()
 
     def verify(self, j: int, births: Sequence[Birth[Any]]) -> bool:
         """Adds cohort j to the history; whether the record has told it too. Raises `ReplayDiffers` if it did so differently."""

@@ -33,6 +33,7 @@ def open_memory() -> sqlite3.Connection:
 
 def open_file(path: Path, connect: Connect = sqlite_connection) -> sqlite3.Connection:
     """A connection to a file in the schema of today. Raises `StorageError` if it is damaged or newer."""
+    connection: sqlite3.Connection | None = None
     try:
         connection = connect(str(path))
         connection.execute("PRAGMA synchronous=FULL")
@@ -43,11 +44,20 @@ def open_file(path: Path, connect: Connect = sqlite_connection) -> sqlite3.Conne
             backup = _backed_up(path, connection, version)
             _migrate(connection, version)
             warnings.warn(f"{path} was brought from schema {version} to {schema.VERSION}. The old file is kept as {backup}.", stacklevel=2)
+        return connection
     except StorageError:
+        close(connection)
         raise
     except Exception as error:  # a damaged file raises more than sqlite3.Error, e.g. for a message that is no UTF-8
+        close(connection)
         raise StorageError(f"{path} cannot be opened as a run file: {error}. `llmevo doctor` tells what is damaged.") from error
-    return connection
+
+
+def close(connection: sqlite3.Connection | None) -> None:
+    """Closes a connection. That moves the log into the file; when it fails, what was committed stays in the log."""
+    if connection is not None:
+        with suppress(Exception):
+            connection.close()
 
 
 def create(path: Path, connect: Connect = sqlite_connection) -> None:
@@ -58,9 +68,11 @@ def create(path: Path, connect: Connect = sqlite_connection) -> None:
     try:
         fresh = path.with_name(f"{path.stem}.new-{secrets.token_hex(8)}")
         connection = connect(str(fresh))
-        _migrate(connection, 0)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.close()
+        try:
+            _migrate(connection, 0)
+            connection.execute("PRAGMA journal_mode=WAL")
+        finally:
+            close(connection)
         sync(fresh)
         crash_point("database-new")
         _appear(fresh, path)

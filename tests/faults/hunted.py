@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from llmevo import runs
 from llmevo.config import Task, check_config
+from llmevo.core import StorageError
 from llmevo.core.crash import arm
 from llmevo.fitness import new_case
 from llmevo.fitness.scorers import exact
@@ -41,11 +43,8 @@ def answering(seen: Seen) -> Action:
     return Action(text=str(int(a) + int(b)) if knows else "?", delay=0.001)
 
 
-def run(folder: str, url: str, crash: str = "", kill_after: float = 0.0, out: str = "", in_flight: int = 4) -> None:
-    """Runs or continues the run in a folder; dies at a crash point or after some seconds; else writes what came out."""
-    arm(crash)
-    if kill_after:
-        threading.Timer(kill_after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+def sitting(folder: str, url: str, in_flight: int = 4, on_cohort: Any = None) -> runs.Result:
+    """One sitting of the run in a folder."""
     model: dict[str, Any] = {"model": "test", "base_url": url, "price": {"input": 1.0, "output": 2.0}}
     config = check_config({
         "recipe": "evoprompt-ga", "population": 4, "steps": 2, "batch": 2, "slots": 2, "in_flight": in_flight,
@@ -53,7 +52,15 @@ def run(folder: str, url: str, crash: str = "", kill_after: float = 0.0, out: st
     })  # fmt: skip
     prompts = ("say the sum", "numbers please", "now", "both briefly")
     task = Task(tuple(CASES[:6]), tuple(CASES[6:]), exact(), TaskTemplate(), prompts)
-    result = asyncio.run(runs.run(config, task, folder=Path(folder)))
+    return asyncio.run(runs.run(config, task, folder=Path(folder), on_cohort=on_cohort))
+
+
+def run(folder: str, url: str, crash: str = "", kill_after: float = 0.0, out: str = "", in_flight: int = 4) -> None:
+    """Runs or continues the run in a folder; dies at a crash point or after some seconds; else writes what came out."""
+    arm(crash)
+    if kill_after:
+        threading.Timer(kill_after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    result = sitting(folder, url, in_flight)
     if out:
         best = result.best
         record = {
@@ -64,6 +71,19 @@ def run(folder: str, url: str, crash: str = "", kill_after: float = 0.0, out: st
             "spent": [result.spent.calls, result.spent.tokens_in, result.spent.tokens_out],
         }
         Path(out).write_text(json.dumps(record), encoding="utf-8")
+
+
+def full(folder: str, url: str) -> None:
+    """The same on a disk on which no file may grow after the first cohort; leaves with the code of the error."""
+
+    def told(_: Any) -> None:
+        log = Path(folder) / "run.sqlite-wal"
+        resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size, resource.RLIM_INFINITY))
+
+    try:
+        sitting(folder, url, on_cohort=told)
+    except StorageError as error:
+        os._exit(error.exit_code)
 
 
 def keep(folder: str, crash: str = "") -> None:

@@ -51,6 +51,7 @@ def test_evaluations_are_limited_too() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.fault("S12")
 def test_seconds_are_measured_on_the_clock_that_never_jumps() -> None:
     async def run() -> None:
         clock = FakeClock()

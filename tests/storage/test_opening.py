@@ -67,7 +67,7 @@ def test_a_migration_happens_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
         assert newer.rows("meta") == [("a", "1")]
         assert newer.submit(lambda connection: connection.execute("SELECT id FROM more").fetchall()).result() == [(1,)]
         newer.close()
-    with pytest.raises(StorageError, match="has schema 3; this llmevo reads up to 2. Install a newer llmevo"):
+    with pytest.raises(StorageError, match=r"has schema 3; this llmevo reads up to 2\. Install a newer llmevo"):
         Database(path)
 
 
