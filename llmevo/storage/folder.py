@@ -35,7 +35,8 @@ class RunFolder:
         except OSError as error:
             raise StorageError(f"{path} cannot be used as a run folder: {error}. Choose another with --run.") from error
         if strangers and not self.record.exists():
-            raise ConfigError(f"{path} is not empty and holds no run ({', '.join(sorted(strangers)[:3])}): choose another with --run")
+            way = f", its {RECORD} is missing: put it back, or" if CONFIG in strangers else ":"
+            raise ConfigError(f"{path} is not empty and holds no run ({', '.join(sorted(strangers)[:3])}){way} choose another with --run")
         refuse_network(path)
         self._lock = self._hold()
         for leftover in path.glob(f"{UNFINISHED}*"):

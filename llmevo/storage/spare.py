@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +43,10 @@ class Spare:
             raise StorageError(f"{path} cannot be written, {SIZE >> 20} MB are needed: {error}. Make room and start again.") from error
 
     def mark(self, rows: int) -> None:
-        """Notes how many rows are safe in the run file."""
+        """Notes how many rows are safe in the run file. A note that fails leaves the one before it, which is true as well."""
         text = f"{rows}\n".encode()
-        os.pwrite(self._file, text.ljust(64, b"\0"), 0)
+        with suppress(OSError):
+            os.pwrite(self._file, text.ljust(64, b"\0"), 0)
 
     def keep(self, rows: Sequence[Row]) -> None:
         """Stores the rows of one transaction durably. Raises `OSError` when there is no room left."""
@@ -93,10 +96,16 @@ def kept(path: Path) -> tuple[list[list[Row]], int]:
 
 
 def _take_room(file: int) -> None:
+    """Takes the blocks. Where that cannot be asked for they are written, on file systems that copy on write for nothing."""
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, 0, SIZE)
-    elif os.fstat(file).st_size < SIZE:  # macOS: the room is not reserved, only asked for
-        os.ftruncate(file, SIZE)
+        try:
+            return os.posix_fallocate(file, 0, SIZE)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+    there = os.fstat(file).st_size
+    if there < SIZE:
+        os.pwrite(file, b"\0" * (SIZE - there), there)
 
 
 def counted(connection: sqlite3.Connection) -> int:

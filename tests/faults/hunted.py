@@ -43,12 +43,12 @@ def answering(seen: Seen) -> Action:
     return Action(text=str(int(a) + int(b)) if knows else "?", delay=0.001)
 
 
-def sitting(folder: str, url: str, in_flight: int = 4, on_cohort: Any = None) -> runs.Result:
-    """One sitting of the run in a folder."""
+def sitting(folder: str, url: str, in_flight: int = 4, on_cohort: Any = None, **more: Any) -> runs.Result:
+    """One sitting of the run in a folder; `more` are settings of the configuration."""
     model: dict[str, Any] = {"model": "test", "base_url": url, "price": {"input": 1.0, "output": 2.0}}
     config = check_config({
         "recipe": "evoprompt-ga", "population": 4, "steps": 2, "batch": 2, "slots": 2, "in_flight": in_flight,
-        "models": {"task": model, "operator": model}, "task": {"cases": {"path": "(python)"}},
+        "models": {"task": model, "operator": model}, "task": {"cases": {"path": "(python)"}}, **more,
     })  # fmt: skip
     prompts = ("say the sum", "numbers please", "now", "both briefly")
     task = Task(tuple(CASES[:6]), tuple(CASES[6:]), exact(), TaskTemplate(), prompts)

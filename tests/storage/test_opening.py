@@ -118,7 +118,7 @@ def open_at_once(path: str, start: Any, name: str) -> None:
     database.close()
 
 
-@pytest.mark.fault("S8")
+@pytest.mark.fault("S3")
 def test_processes_that_create_the_same_cache_do_not_race(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     for attempt in range(3):

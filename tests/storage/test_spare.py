@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,20 @@ def test_the_room_is_taken_when_a_sitting_begins(path: Path, monkeypatch: pytest
             Database(path, spare=True)
     Database(path, spare=True).close()
     assert path.with_suffix(".spare").stat().st_blocks * 512 >= SIZE
+
+
+@pytest.mark.parametrize("way", ["unknown", "missing"])
+def test_where_room_cannot_be_asked_for_it_is_written(path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    def unknown(*args: Any) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    if way == "unknown":
+        monkeypatch.setattr("os.posix_fallocate", unknown)
+    else:
+        monkeypatch.delattr("os.posix_fallocate")
+    Database(path, spare=True).close()
+    assert path.with_suffix(".spare").stat().st_blocks * 512 >= SIZE
+    Database(path, spare=True).close()
 
 
 @pytest.mark.fault("S4", "S6")

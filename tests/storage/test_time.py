@@ -15,7 +15,12 @@ WALL = {
     "time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime", "time.strftime", "datetime.now", "datetime.utcnow",
     "datetime.today", "date.today",
 }  # fmt: skip
-MESSAGES = {("core/clock.py", "time.time"), ("storage/folder.py", "time.strftime"), ("llm/retry.py", "self._clock.now"), ("llm/faults.py", "clock.now")}
+MESSAGES = {
+    ("core/clock.py", "time.time"),
+    ("storage/folder.py", "time.strftime"),
+    ("llm/retry.py", "self._clock.now"),
+    ("llm/faults.py", "clock.now"),
+}
 """Where the wall clock may be looked at: in the clock that is handed on, to tell somebody the hour, and to understand an hour that a
 server names without telling its own."""
 
