@@ -242,6 +242,10 @@ def show_summary(summary: Summary) -> None:
         out.print(Text(f"{'test score':>12}  {summary.held_out}{note}"))
     out.print(f"{'search':>12}  {summary.births} births, {summary.evaluations} evaluations")
     out.print(f"{'paid':>12}  {_cost(summary.spent)}" + (f"; {summary.unknown} calls of unknown outcome" if summary.unknown else ""))
+    calls = sum(summary.ended.values())
+    for how in ("refused", "truncated", "failed"):
+        if count := summary.ended.get(how, 0):
+            out.print(f"{how:>12}  {count} of {calls} calls ({count / calls:.1%})")
     for name, (lost, births) in summary.stillborn.items():
         if lost:
             out.print(Text(f"{'stillborn':>12}  {lost} of {births} by {inert(name)}"))

@@ -54,6 +54,8 @@ class Summary:
     unknown: int
     """Calls that were in flight when a process died."""
     history: str | None
+    ended: Mapping[str, int]
+    """How the calls ended, as in `llmevo.storage.answers.Outcome`."""
 
 
 def summarise(folder: Path, kinds: Mapping[str, type[Genome]]) -> Summary:
@@ -122,6 +124,7 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
         answers.restored,
         answers.unknown,
         told[max(told)] if told else None,
+        Counter(row[1] for row in database.rows("settled")),
     )
 
 

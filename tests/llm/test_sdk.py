@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmevo.core import ConfigError, Usage
 from llmevo.core.secret import Secret
-from llmevo.llm import EmptyReply, Refused, Reply, RequestRejected, Unreachable
+from llmevo.llm import Connections, EmptyReply, ModelSpec, Refused, Reply, RequestRejected, Unreachable
 from llmevo.llm.faults import BadGateway, ContextTooLong, NoConnection, RateLimited, ServerFault, TimedOut, Transient
-from llmevo.testing.server import Action, FaultyLLM
+from llmevo.storage.database import Database
+from llmevo.testing.clock import FakeClock
+from llmevo.testing.server import Action, FaultyLLM, Seen
 from tests.llm.helpers import KEY, ask
 
 
@@ -100,6 +103,39 @@ def test_litellm_is_told_to_stay_quiet_before_it_is_imported() -> None:
     with FaultyLLM() as server:
         attempt("litellm", server)
     assert os.environ["LITELLM_MODE"] == "PRODUCTION" and os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] == "True"
+
+
+@pytest.mark.fault("L5", "X1")
+@pytest.mark.parametrize("kind", ["openai/test", pytest.param("litellm/openai/test", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_only_our_own_layer_repeats_and_the_record_agrees_with_the_server(kind: str, attempts: int, tmp_path: Path) -> None:
+    pytest.importorskip(kind.partition("/")[0])
+
+    def script(seen: Seen) -> Action:
+        return Action("fine") if "fine" in seen.prompt else Action(status=500, body=error(f"your key is {KEY}"))
+
+    async def run() -> tuple[Any, Any]:
+        models = Connections(database=database, clock=FakeClock(), env={"TEST_KEY": KEY})
+        async with models:
+            model = models.connect(ModelSpec(kind, base_url=server.url, api_key_env="TEST_KEY", attempts=attempts))
+            reply = await model(ask("fine"))
+            again = await model(ask("fine"))
+            with pytest.raises(RequestRejected) as failed:
+                await model(ask("bad", max_tokens=7))
+            assert again == reply and KEY not in str(failed.value)
+            return reply, models.ledger.budget.spent
+
+    with FaultyLLM(script) as server:
+        database = Database(tmp_path / "run.sqlite")
+        try:
+            reply, spent = asyncio.run(run())
+            assert [row[1] for row in database.rows("settled")] == ["answer"] + ["unknown"] * attempts
+        finally:
+            database.close()
+        assert len(server.requests) == 1 + attempts, "the package repeats nothing by itself"
+        assert reply.usage == Usage(*server.spent) and spent.calls == 1 + attempts
+        assert spent.tokens_out == reply.usage.tokens_out + 7 * attempts, "what nobody knows costs its upper bound"
+    assert all(KEY.encode() not in path.read_bytes() for path in tmp_path.iterdir())
 
 
 def test_a_missing_package_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
