@@ -31,6 +31,8 @@ from llmevo.storage.database import Database
 from llmevo.storage.opening import refuse_network
 
 OPENAI_KEY = "OPENAI_API_KEY"
+HELLO = Request((Message("user", "Hi"),), Sampling(max_tokens=16))
+"""What is asked when only the fact of an answer matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,7 @@ class Connections:
             attempts=spec.attempts,
             max_wait=spec.max_wait,
             give_up=spec.give_up,
+            alive=None if local else HELLO,
             clock=self._clock,
             rng=random.Random(seed),
         )
@@ -265,7 +268,7 @@ async def preflight(model: Model) -> None:
     if not hasattr(model.endpoint, "names"):
         return
     try:
-        await model.afresh(Request((Message("user", "Hi"),), Sampling(max_tokens=16), sample="preflight"))
+        await model.afresh(replace(HELLO, sample="preflight"))
     except CallFailed:
         return  # it answers; what it makes of this question does not matter
     except ConfigError as error:

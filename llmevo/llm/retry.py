@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from llmevo.core.clock import REAL_CLOCK, Clock
-from llmevo.llm.contract import LLM, EmptyReply, Reply, Request, RequestRejected, Unreachable
+from llmevo.llm.contract import LLM, CallFailed, EmptyReply, Reply, Request, RequestRejected, Unreachable
 from llmevo.llm.faults import RateLimited, ServerFault, TimedOut, Transient
 
 
@@ -24,10 +27,12 @@ class Retry:
     * Repeated: `Transient` (429, 408, 409, 425, 5xx without 501 and 505, unreadable 200, no or broken connection, attempt
       over its deadline). An empty reply is repeated once. Nothing else is repeated.
     * Afterwards: no connection, or a rate limit -> `Unreachable`, which pauses the run and says until when. A server fault or
-      a deadline -> `RequestRejected` for this question only, unless it is at least the `give_up`-th such question in a row
-      (default 20) without an answer between, and these came from more than one source: then the server is at fault ->
-      `Unreachable`. One genome at which a server fails makes all its questions fail, and only itself. A question without
-      a source is a source of its own.
+      a deadline -> `RequestRejected` for this question only, provided that the server answered another one since this one was
+      first asked. If it did not, it is asked `alive` (a tiny question, booked like any other; None: it is taken to be): no
+      answer -> `Unreachable`, so that no genome is judged by a server that fails at everything.
+    * At least `give_up` (default 20) questions in a row rejected so, from more than one source and with no answer to a real
+      question between -> `Unreachable`. One genome at which a server fails makes all its questions fail, and only itself. A
+      question without a source is a source of its own.
 
     The random numbers come from `rng` and decide waits only, never results.
     """
@@ -39,6 +44,7 @@ class Retry:
         attempts: int = 6,
         max_wait: float = 600.0,
         give_up: int = 20,
+        alive: Request | None = None,
         clock: Clock = REAL_CLOCK,
         rng: random.Random | None = None,
     ) -> None:
@@ -47,18 +53,24 @@ class Retry:
         self._clock, self._rng = clock, rng or random.Random(0)
         self._in_a_row = 0
         self._sources: set[object] = set()
+        self._alive, self._proving = alive, asyncio.Lock()
+        self._answers = self._silences = 0
+        """Answers so far, and proofs of life that failed."""
+        self._number = itertools.count()
 
     async def __call__(self, request: Request) -> Reply:
+        before = (self._answers, self._silences)
         try:
             reply = await self._llm(request)
         except (Transient, EmptyReply) as error:
-            reply = await self._again(error, request)
+            reply = await self._again(error, request, before)
+        self._answers += 1
         if self._in_a_row:
             self._in_a_row = 0
             self._sources.clear()
         return reply
 
-    async def _again(self, first: Transient | EmptyReply, request: Request) -> Reply:
+    async def _again(self, first: Transient | EmptyReply, request: Request, before: tuple[int, int]) -> Reply:
         """The attempts after the first, which happened outside: the machinery costs as much as half a call."""
         failed: list[Transient | EmptyReply] = [first]
 
@@ -77,7 +89,25 @@ class Retry:
         try:
             return await retrying(attempt)
         except Transient as error:
+            if isinstance(error, ServerFault | TimedOut) and not await self._lives(before):
+                raise Unreachable(f"{error}. Nor does it answer anything else: continue the run when the server works.") from error
             raise self._final(error, request, retrying) from error
+
+    async def _lives(self, before: tuple[int, int]) -> bool:
+        """Whether the server answered anything since then, if need be a question that is asked for this purpose."""
+        if self._alive is None:
+            return True
+        async with self._proving:  # of many that fail together one asks
+            answers, silences = before
+            if self._answers == answers and self._silences == silences:
+                try:
+                    await self._llm(replace(self._alive, sample=f"alive {self._silences}.{next(self._number)}"))
+                    self._answers += 1
+                except Transient:
+                    self._silences += 1
+                except CallFailed:
+                    self._answers += 1  # it answers; what it makes of this question does not matter
+            return self._answers > answers
 
     def _wait(self, state: RetryCallState) -> float:
         asked = getattr(_error(state), "retry_after", None)

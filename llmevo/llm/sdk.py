@@ -37,6 +37,7 @@ class OpenAISdk:
         self._openai = _package("openai", "openai")
         address = checked_url(base_url) if base_url else OPENAI
         self.names = Names(model, address, secret.name if secret else None)
+        self._secret = secret  # kept alive: while it lives, no message shows its value
         self._extra, self._seeded, self._timeout, self._clock = dict(extra or {}), seeded, timeout, clock
         self._cap = wire.cap_of(self._extra, "max_completion_tokens" if address == OPENAI else "max_tokens")
         self._client = self._openai.AsyncOpenAI(

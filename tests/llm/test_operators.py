@@ -255,11 +255,9 @@ def test_a_genome_at_which_the_server_fails_is_marked_and_the_run_goes_on(tmp_pa
 
 
 @pytest.mark.fault("L6")
-def test_a_server_that_fails_at_everything_pauses_the_run_with_75(tmp_path: Path) -> None:
-    broken = True
-
+def test_many_questions_of_several_genomes_in_a_row_pause_the_run_with_75(tmp_path: Path) -> None:
     def script(seen: Seen) -> Action:
-        return Action(status=500) if broken and seen.prompt != "Hi" else answer(seen)
+        return Action(status=500) if seen.prompt != "Hi" else answer(seen)
 
     with FaultyLLM(script, models=("test", "writer")) as server:
         values = values_for(server.url, in_flight=4)
@@ -269,6 +267,21 @@ def test_a_server_that_fails_at_everything_pauses_the_run_with_75(tmp_path: Path
         assert paused.pause is not None and paused.pause.exit_code == 75
         assert "questions in a row failed so" in paused.outcome.reason
         assert len(server.requests) >= 2 + 8, "preflights, the eight, and what was in flight"
+
+
+@pytest.mark.fault("L6")
+def test_a_server_that_fails_at_everything_judges_nobody(tmp_path: Path) -> None:
+    broken = True
+
+    def script(seen: Seen) -> Action:
+        return Action(status=500) if broken and seen.number > 2 else answer(seen)
+
+    with FaultyLLM(script, models=("test", "writer")) as server:
+        values = values_for(server.url, in_flight=4)
+        for model in values["models"].values():
+            model |= {"attempts": 1}
+        paused = start(values, tmp_path, tmp_path / "run")
+        assert paused.pause is not None and paused.pause.exit_code == 75 and "Nor does it answer anything else" in str(paused.pause)
         broken = False
         done = start(values, tmp_path, tmp_path / "run")
         assert done.pause is None and done.outcome.history == start(values, tmp_path).outcome.history

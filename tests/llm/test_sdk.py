@@ -112,7 +112,7 @@ def test_only_our_own_layer_repeats_and_the_record_agrees_with_the_server(kind: 
     pytest.importorskip(kind.partition("/")[0])
 
     def script(seen: Seen) -> Action:
-        return Action("fine") if "fine" in seen.prompt else Action(status=500, body=error(f"your key is {KEY}"))
+        return Action("fine") if seen.prompt in ("fine", "Hi") else Action(status=500, body=error(f"your key is {KEY}"))
 
     async def run() -> tuple[Any, Any]:
         models = Connections(database=database, clock=FakeClock(), env={"TEST_KEY": KEY})
@@ -129,12 +129,14 @@ def test_only_our_own_layer_repeats_and_the_record_agrees_with_the_server(kind: 
         database = Database(tmp_path / "run.sqlite")
         try:
             reply, spent = asyncio.run(run())
-            assert [row[1] for row in database.rows("settled")] == ["answer"] + ["unknown"] * attempts
+            assert [row[1] for row in database.rows("settled")] == ["answer", *["unknown"] * attempts, "answer"]
         finally:
             database.close()
-        assert len(server.requests) == 1 + attempts, "the package repeats nothing by itself"
-        assert reply.usage == Usage(*server.spent) and spent.calls == 1 + attempts
-        assert spent.tokens_out == reply.usage.tokens_out + 7 * attempts, "what nobody knows costs its upper bound"
+        asked = [seen.prompt for seen in server.requests]
+        assert asked == ["fine", *["bad"] * attempts, "Hi"], "the package repeats nothing by itself"
+        first = server.billed[0]
+        assert reply.usage == Usage(1, first["tokens_in"], first["tokens_out"]) and spent.calls == 2 + attempts
+        assert spent.tokens_out == server.spent[2] + 7 * attempts, "what nobody knows costs its upper bound"
     assert all(KEY.encode() not in path.read_bytes() for path in tmp_path.iterdir())
 
 
