@@ -8,7 +8,19 @@ from pathlib import Path
 
 from llmevo.config.schema import CasesConfig, ScorerConfig, TaskConfig
 from llmevo.core import ConfigError
-from llmevo.fitness import Case, FunctionScorer, Scorer, Splits, apart, checked, label_names, load_file, load_hub, scorer_named, split
+from llmevo.fitness import (
+    Case,
+    FunctionScorer,
+    Scorer,
+    Splits,
+    apart,
+    checked,
+    label_names,
+    load_file,
+    load_hub,
+    scorer_named,
+    split,
+)
 from llmevo.fitness.isolated import IsolatedScorer
 from llmevo.library import TaskTemplate, load_prompts, load_seeds
 from llmevo.recipes.text import common_words

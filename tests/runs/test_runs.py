@@ -365,7 +365,10 @@ OTHER: dict[str, Any] = {
 
 
 @pytest.mark.fault("C6")
-def test_every_frozen_key_is_refused_and_every_free_one_accepted(server: FaultyLLM, place: Path) -> None:
+def test_every_frozen_key_is_refused_and_every_free_one_accepted(
+    server: FaultyLLM, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
     values = values_for(server.url, steps=1, selection="roulette")
     values["models"]["operator"] |= {"price": {"input": 1.0, "output": 1.0}}
     values["models"]["task"] |= {"price": {"input": 1.0, "output": 1.0}, "extra": {"timeout": 1}}
