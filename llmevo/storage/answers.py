@@ -45,7 +45,8 @@ class Answers:
                 self._known[question] = answer
         intents = database.rows("intents")
         settled = {row[0]: row for row in database.rows("settled")}
-        self._next = 1 + max((row[0] for row in intents), default=0)
+        # An intent that found no room on the disk may have left a settled row that did (in the spare file): its number is taken.
+        self._next = 1 + max((*settled, *(row[0] for row in intents)), default=0)
         self.restored = Usage()
         """What earlier sittings of this run spent, with what they may have spent."""
         self.unknown = 0

@@ -73,12 +73,12 @@ def run(folder: str, url: str, crash: str = "", kill_after: float = 0.0, out: st
         Path(out).write_text(json.dumps(record), encoding="utf-8")
 
 
-def full(folder: str, url: str) -> None:
-    """The same on a disk on which no file may grow after the first cohort; leaves with the code of the error."""
+def full(folder: str, url: str, left: int = 0) -> None:
+    """The same on a disk on which the log may grow by `left` bytes after the next cohort; leaves with the code of the error."""
 
     def told(_: Any) -> None:
         log = Path(folder) / "run.sqlite-wal"
-        resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size + left, resource.RLIM_INFINITY))
 
     try:
         sitting(folder, url, on_cohort=told)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -28,11 +29,20 @@ WAITING = {
     "X10": "waits for models that are loaded with code of their own",
     "S18": "waits for trackers (there is none yet)",
     "E9": "waits for re-scoring of finalists",
+    "X12": "partly: tags in quoted text are made inert and no tools are given; a random fence is not built",
 }
 HEAD = """# Reliability
 
 What llmevo promises when something goes wrong, and the tests that prove it. This page is made from the tests
 (`python tests/faults/reliability.py`); a row without a test says so.
+
+What a run folder can tell, and what it cannot. Every row of `run.sqlite` carries a hash, and every table is counted: rows that were
+changed or are gone are found, and the run names the last good cohort. How many rows were acknowledged stands in `run.spare`
+beside it, so that a lost `run.sqlite-wal` or an older `run.sqlite` is found as well. Nothing can be found when `run.spare` is gone or
+is as old as the rest (a whole folder put back from a backup: that is an older run, and it goes on from there); nor what the
+power took before it was acknowledged. A hash is no signature: who rewrites rows with their hashes is noticed only where the
+history of told cohorts covers them. `run.spare` also keeps 4 MB free for paid answers when the disk is full; it may be removed
+when a run is over.
 """
 
 
@@ -42,13 +52,21 @@ def proofs() -> dict[str, list[str]]:
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         whole = _marks([node.value for node in tree.body if isinstance(node, ast.Assign) and _names(node) == "pytestmark"])
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
-                for row in whole + _marks(node.decorator_list):
-                    place = f"{path.relative_to(ROOT)}::{node.name}"
-                    if place not in found.setdefault(row, []):
-                        found[row].append(place)
+        for name, marks in _tests(tree.body, "", whole):
+            for row in marks:
+                place = f"{path.relative_to(ROOT)}::{name}"
+                if place not in found.setdefault(row, []):
+                    found[row].append(place)
     return found
+
+
+def _tests(body: list[ast.stmt], prefix: str, marks: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """The tests of a module or class, each with its own marks and those around it."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
+            yield prefix + node.name, marks + _marks(node.decorator_list)
+        elif isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+            yield from _tests(node.body, f"{prefix}{node.name}::", marks + _marks(node.decorator_list))
 
 
 def _names(node: ast.Assign) -> str:

@@ -19,15 +19,18 @@ from tests.faults.hunt import Hunt, same
 
 
 @pytest.mark.fault("S4")
-def test_a_file_that_may_not_grow(spawn: Any, tmp_path: Path, server: FaultyLLM, undisturbed: dict[str, Any]) -> None:
-    hunt = Hunt(spawn, tmp_path / "run", server)
-    for _ in range(2):
-        child = spawn.Process(target=hunted.full, args=(str(hunt.folder), server.url))
+@pytest.mark.parametrize("left", [0, 3_000, 60_000])
+def test_a_file_that_may_not_grow(spawn: Any, tmp_path: Path, server: FaultyLLM, undisturbed: dict[str, Any], left: int) -> None:
+    hunt, stops = Hunt(spawn, tmp_path / "run", server), 0
+    for _ in range(3):
+        child = spawn.Process(target=hunted.full, args=(str(hunt.folder), server.url, left))
         child.start()
         child.join(120)
-        assert child.exitcode == 74
+        assert child.exitcode in (0, 74)
+        stops += child.exitcode == 74
         found = examine(hunt.folder)
         assert found.problems == () and found.told >= 1
+    assert stops
     same(hunt.finish(), undisturbed)
 
 

@@ -57,6 +57,26 @@ def test_answers_that_find_no_room_are_put_aside_and_taken_over(path: Path) -> N
 
 
 @pytest.mark.fault("S4")
+def test_the_number_of_an_intent_that_found_no_room_is_not_used_again(path: Path) -> None:
+    database = Database(path, spare=True)
+    settle(database, "a")
+    database.submit(lambda connection: connection.execute("PRAGMA max_page_count=1").fetchone()).result()
+    answers = Answers(database)
+    number, written = answers.intend("b" * 9999, "m", SPENT)
+    with pytest.raises(StorageError, match="full"):
+        written.result()
+    answers.settle(number, "b", "m", "unbilled", Usage())
+    database.close()
+    for before in (SPENT, SPENT + SPENT):
+        again = Database(path, spare=True)
+        answers = Answers(again)
+        assert answers.restored == before and answers.unknown == 0
+        number, _ = answers.intend("c", "m", SPENT)
+        answers.settle(number, "c", "m", "answer", SPENT, answer=Answer("hi", "stop", SPENT)).result()
+        again.close()
+
+
+@pytest.mark.fault("S4")
 def test_the_room_is_taken_when_a_sitting_begins(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
