@@ -2,8 +2,10 @@
 
     python server.py PORT_FILE DELAY_SECONDS [SLOW_SHARE]
 
-Writes its port to PORT_FILE. `GET /stats` gives and resets: requests, distinct bodies, mean number inside (over the time
-between the first and the last event, one count per event weighted by its duration).
+Writes its port to PORT_FILE. What it answers depends on the request alone: a child in the tag or fence that an operator's
+instruction asks for, else a label. Which requests are ten times slower depends on the request alone, too. `GET .../stats`
+gives and resets: requests, distinct bodies, seconds between the first and the last event, mean number inside over that time,
+and `work`, the sum of the delays.
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ import asyncio
 import json
 import sys
 import time
+import zlib
 from pathlib import Path
 
 
 class Stats:
     def __init__(self) -> None:
-        self.requests, self.inside, self.area, self.first, self.last = 0, 0, 0.0, 0.0, 0.0
-        self.bodies: set[int] = set()
+        self.requests, self.inside, self.area, self.first, self.last, self.work = 0, 0, 0.0, 0.0, 0.0, 0.0
+        self.bodies: set[bytes] = set()
 
     def move(self, step: int) -> None:
         now = time.perf_counter()
@@ -36,17 +39,20 @@ REPLY = json.dumps(
         "object": "chat.completion",
         "created": 0,
         "model": "test",
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": "<prompt>Classify the text. Answer with one word.</prompt>"},
-                "finish_reason": "stop",
-            }
-        ],
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "%"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 200, "completion_tokens": 20, "total_tokens": 220},
     }
 ).encode()
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(REPLY), REPLY)
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+
+
+def says(body: bytes, mark: int) -> bytes:
+    child = b"Say how the writer feels (wording %08x): good or bad." % mark
+    if b"<prompt>" in body:
+        return b"<prompt>%b</prompt>" % child
+    if b"```" in body:
+        return b"```\\n%b\\n```" % child
+    return b"good" if mark & 64 else b"bad"
 
 
 class Connection(asyncio.Protocol):
@@ -69,29 +75,36 @@ class Connection(asyncio.Protocol):
             self.answer(head, body)
 
     def answer(self, head: bytes, body: bytes) -> None:
-        global stats
         if head.startswith(b"get"):
-            found = {
-                "requests": stats.requests,
-                "distinct": len(stats.bodies),
-                "inside": stats.area / (stats.last - stats.first) if stats.requests else 0.0,
-                "seconds": stats.last - stats.first,
-            }
-            stats = Stats()
-            text = json.dumps(found).encode()
-            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(text)
-            self.transport.write(head + text)
+            text = report() if b"/stats" in head.split(b"\r\n", 1)[0] else b'{"data": [{"id": "test"}]}'
+            self.transport.write(HEAD % (len(text), text))
             return
         stats.move(+1)
         stats.requests += 1
-        stats.bodies.add(hash(body))
+        stats.bodies.add(body)
+        mark = zlib.crc32(body)
         often = round(1 / self.slow) if self.slow else 0
-        delay = self.delay * (10 if often and stats.requests % often == 0 else 1)
-        asyncio.get_running_loop().call_later(delay, self.send)
+        delay = self.delay * (10 if often and mark % often == 0 else 1)
+        stats.work += delay
+        text = REPLY.replace(b"%", says(body, mark))
+        asyncio.get_running_loop().call_later(delay, self.send, HEAD % (len(text), text))
 
-    def send(self) -> None:
+    def send(self, answer: bytes) -> None:
         stats.move(-1)
-        self.transport.write(ANSWER)
+        self.transport.write(answer)
+
+
+def report() -> bytes:
+    global stats
+    found = {
+        "requests": stats.requests,
+        "distinct": len(stats.bodies),
+        "inside": stats.area / (stats.last - stats.first) if stats.requests else 0.0,
+        "seconds": stats.last - stats.first,
+        "work": stats.work,
+    }
+    stats = Stats()
+    return json.dumps(found).encode()
 
 
 async def main() -> None:
