@@ -28,18 +28,22 @@ Bits = np.ndarray
 
 
 def bits(rows: list[dict[str, Any]], part: str) -> Bits:
-    """Seeds by cases: 1 where the answer was right."""
+    """Seeds by cases, in the order of the seeds: 1 where the answer was right."""
     return np.array([[int(bit) for bit in row[f"{part}_right"]] for row in sorted(rows, key=lambda row: row["seed"])], float)
+
+
+def paired(a: Bits, b: Bits) -> Bits:
+    """The differences by seed and case. What has one seed (it is not searched for) stands against every seed of the other; while a study
+    is under way, the seeds that both have count."""
+    seeds = max(len(a), len(b)) if 1 in (len(a), len(b)) else min(len(a), len(b))
+    a, b = (np.repeat(one, seeds, axis=0) if len(one) == 1 else one[:seeds] for one in (a, b))
+    difference: Bits = a - b
+    return difference
 
 
 def interval(a: Bits, b: Bits | None = None) -> tuple[float, float, float]:
     """Mean (of a, or of a - b) and its 95 % percentile bootstrap interval; seeds and cases are resampled, both paired."""
-    if b is None:
-        b = np.zeros_like(a)
-    if len(a) != len(b):
-        seeds = max(len(a), len(b))
-        a, b = (np.repeat(one, seeds, axis=0) if len(one) == 1 else one for one in (a, b))
-    d = a - b
+    d = a if b is None else paired(a, b)
     seeds, cases = d.shape
     rng = np.random.default_rng(20260101)
     by_seed = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
@@ -61,7 +65,7 @@ def shown(found: tuple[float, float, float]) -> str:
 
 def tables(rows: list[dict[str, Any]]) -> str:
     """Markdown: one table of scores, one of paired differences, one over all data sets, and the sentences they allow."""
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    tasks = sorted({row["task"] for row in rows})
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["task"], row["start"], row["method"]), []).append(row)
@@ -135,12 +139,10 @@ def together(mine: list[Any], theirs: list[Any]) -> tuple[float, float, float]:
     means, draws = [], []
     rng = np.random.default_rng(20260102)
     for a_rows, b_rows in zip(mine, theirs, strict=True):
-        a, b = bits(a_rows, "test"), bits(b_rows, "test")
-        seeds = max(len(a), len(b))
-        a, b = (np.repeat(one, seeds, axis=0) if len(one) == 1 else one for one in (a, b))
-        d = a - b
+        d = paired(bits(a_rows, "test"), bits(b_rows, "test"))
+        seeds, cases = d.shape
         by_seed = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
-        by_case = rng.multinomial(d.shape[1], np.full(d.shape[1], 1 / d.shape[1]), size=RESAMPLES) / d.shape[1]
+        by_case = rng.multinomial(cases, np.full(cases, 1 / cases), size=RESAMPLES) / cases
         means.append(d.mean())
         draws.append(((by_seed @ d) * by_case).sum(axis=1))
     low, high = np.quantile(np.mean(draws, axis=0), [0.025, 0.975])
