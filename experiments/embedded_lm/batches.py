@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 from breeding import WEIGHTS_OF, fixed_prefix, templates  # noqa: E402
-from samples import copy_sample, multi_sample, operator_sample, task_sample  # noqa: E402
+from samples import copy_sample, lexical_sample, multi_sample, operator_sample, task_sample  # noqa: E402
 
 from llmevo.llm.embedded.tokenizer import ANSWER, BEGIN, END, Tokenizer  # noqa: E402
 
@@ -40,12 +40,13 @@ class Batch:
 class Mix:
     """Shares of the sample kinds and the size of a step in tokens."""
 
-    task: float = 0.78
-    multi: float = 0.16
-    copy: float = 0.06
+    task: float = 0.56
+    multi: float = 0.07
+    lexical: float = 0.26
+    copy: float = 0.11
     generic: float = 0.25
     plain_tokens: int = 2600
-    operator_tokens: int = 1700
+    operator_tokens: int = 1300
     copying_only: bool = False
 
 
@@ -111,7 +112,9 @@ class Source:
             return self.row(task_sample(self.rng, 1.0 if self.rng.random() < 0.1 else m.generic))
         if r < m.task + m.multi:
             return self.row(multi_sample(self.rng))
-        return self.echo() if self.rng.random() < 0.15 else self.row(copy_sample(self.rng))
+        if r < m.task + m.multi + m.lexical:
+            return self.row(lexical_sample(self.rng))
+        return self.echo() if self.rng.random() < 0.25 else self.row(copy_sample(self.rng))
 
     def steps(self) -> Iterator[list[Batch]]:
         """Each step: one batch of plain rows and one of an operator's, whose fixed text is a shared prefix."""

@@ -93,14 +93,18 @@ def _aspect_sentence(rng: Random, aspect: Aspect, liked: bool, generic: float) -
 
 
 def review(
-    rng: Random, *, generic: float = 0.2, products: list[str] = PRODUCTS, must: str | None = None, agree: float = 0.65
+    rng: Random, *, generic: float = 0.2, products: list[str] = PRODUCTS, must: str | None = None, agree: float = 0.65,
+    short: bool = False,
 ) -> Review:
-    """A random review; `must` names an aspect that it shall mention, `agree` how often signs follow the mood."""
+    """A random review; `must` names an aspect that it shall mention, `agree` how often signs follow the mood.
+
+    A short one says only what `must` asks for (or one aspect), for training.
+    """
     mood = rng.random() < 0.5
     signs: dict[str, bool] = {}
     facts: dict[str, str] = {}
     product = rng.choice(products)
-    names = rng.sample(sorted(ASPECTS), rng.randint(2, 3))
+    names = rng.sample(sorted(ASPECTS), 1 if short else rng.randint(2, 3))
     if must in ASPECTS and must not in names:
         names[0] = must
     rng.shuffle(names)
@@ -125,14 +129,17 @@ def review(
         facts["colour"] = colour
     facts["product"] = product
     tail: list[str] = []
-    if rng.random() < 0.7 or must == "overall":
+    if (rng.random() < 0.7 and not short) or must == "overall":
         signs["overall"] = mood
         word = rng.choice(HAPPY if mood else SAD)
         tail.append(rng.choice((f"All in all I am {word}.", f"I am {word}.", f"Overall I feel {word}."))
                     if "bought" not in word else f"I am {word}.")
-    if rng.random() < 0.35 or must == "again":
+    if (rng.random() < 0.35 and not short) or must == "again":
         signs["again"] = mood if rng.random() < 0.7 else not mood
         tail.append(rng.choice(AGAIN if signs["again"] else NEVER))
+    if short and (must in ASPECTS or must in ("overall", "again")):
+        text = " ".join(body if must in ASPECTS else tail)
+        return Review(text, product, facts, signs)
     if rng.random() < 0.3:
         parts = [*tail, *body]
         rng.shuffle(parts)

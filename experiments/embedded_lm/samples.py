@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from breeding import operator_sample
-from instructions import LABELS, Instruction, random_instruction, say
-from language import ASPECTS, Review, review
+from instructions import LABELS, PAIRS, Instruction, random_instruction, say
+from language import AGAIN, ASPECTS, BAD, GOOD, HAPPY, NEVER, SAD, Review, review
 from words import LEXICON, any_word, gibberish
 
 WRAPS = (
@@ -31,7 +31,7 @@ def about(ins: Instruction) -> str | None:
 def task_sample(rng: Random, generic: float = 0.2) -> tuple[str, str]:
     """A review under an instruction, and the right answer."""
     ins = random_instruction(rng)
-    r = review(rng, generic=generic, must=about(ins))
+    r = review(rng, generic=generic, must=about(ins), short=rng.random() < 0.55)
     if ins.labels and rng.random() < 0.06:
         return _few_shot(rng, ins, r, generic)
     return wrap(rng, say(rng, ins), r.text), ins.answer(r)
@@ -53,7 +53,41 @@ def multi_sample(rng: Random, generic: float = 0.6) -> tuple[str, str]:
     a, b = (good, bad) if rng.random() < 0.5 else (bad, good)
     asked = ", ".join(rng.choice(ASPECTS[n].nouns) for n in names)
     text = f"Judge the {asked}. {rng.choice(LABELS).format(a=a, b=b)}."
-    return wrap(rng, text, r.text), ", ".join(good if r.signs[n] else bad for n in names)
+    # each answer stands beside its question, so that one look-up at a time is practised
+    return wrap(rng, text, r.text), ", ".join(f"{w} {good if r.signs[n] else bad}" for w, n in zip(asked.split(", "), names, strict=True))
+
+
+def lexical_sample(rng: Random) -> tuple[str, str]:
+    """Single words and phrases with a label each: which words praise, and which label is the good one."""
+    good, bad = rng.choice(PAIRS)
+    a, b = (good, bad) if rng.random() < 0.5 else (bad, good)
+    items, signs = [], []
+    single = rng.random() < 0.55
+    for _ in range(1 if single else rng.randint(2, 6)):
+        liked = rng.random() < 0.5
+        x = rng.choice(sorted(ASPECTS))
+        r = rng.random()
+        pool: tuple[str, ...] | list[str]
+        if r < 0.6:
+            pool = ASPECTS[x].good if liked else ASPECTS[x].bad
+        elif r < 0.8:
+            pool = HAPPY if liked else SAD
+        elif r < 0.9:
+            pool = GOOD if liked else BAD
+        else:
+            pool = AGAIN if liked else NEVER
+        items.append(rng.choice(pool).strip("."))
+        signs.append(good if liked else bad)
+    ask = rng.choice(LABELS).format(a=a, b=b)
+    if single:
+        # from the bare word to a sentence under the usual wrapper, in small steps
+        form = rng.randrange(4)
+        noun = rng.choice(ASPECTS[x].nouns)
+        line = items[0] if form == 0 or " I" in f" {items[0]}" else f"The {noun} is {items[0]}"
+        line += "." if form >= 2 else ""
+        return (wrap(rng, ask + ".", line) if form == 3 else f"{ask}.\n{line}"), signs[0]
+    text = f"{ask}.\n{', '.join(items)}"
+    return text, ", ".join(f"{i} {s}" for i, s in zip(items, signs, strict=True))
 
 
 def copy_sample(rng: Random) -> tuple[str, str]:

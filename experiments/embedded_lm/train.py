@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +27,11 @@ from safetensors.torch import load_file, save_file
 
 
 def save(net: Net, folder: Path) -> None:
-    """Writes `model.safetensors` (float16) and `config.json`."""
+    """Writes `model.safetensors` (float16) and `config.json`, beside a copy of the tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
+    if folder.resolve() != WEIGHTS.resolve():
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(WEIGHTS / name, folder / name)
     state = {k: v.detach().cpu().to(torch.float16).contiguous() for k, v in net.state_dict().items()}
     save_file(state, folder / "model.safetensors.tmp", metadata={"format": "pt"})
     (folder / "model.safetensors.tmp").rename(folder / "model.safetensors")
@@ -97,7 +101,7 @@ def main() -> None:
         done = max((time.time() - begin) / 3600 / a.hours, step / a.steps)
         if done >= 1:
             break
-        rate = min(1.0, (step + 1) / 50) * min(1.0, (1 - done) / a.decay)
+        rate = min(1.0, (step + 1) / (15 if a.start else 50)) * min(1.0, (1 - done) / a.decay)
         for o in opts:
             for g in o.param_groups:
                 g["lr"] = g["base"] * rate
