@@ -75,6 +75,7 @@ class Answers:
             return None
         shared = self._shared
         future: Future[Answer | None] = Future()
+        future.set_running_or_notify_cancel()  # who waits may be cancelled
 
         def found(rows: Future[list[tuple[Any, ...]]]) -> None:
             try:

@@ -52,6 +52,7 @@ class Database:
     def submit(self, job: Callable[[sqlite3.Connection], T], keep: Sequence[Row] = ()) -> Future[T]:
         """Queues work on the connection; the future gives its result once it is durable."""
         future: Future[T] = Future()
+        future.set_running_or_notify_cancel()  # who waits may be cancelled, the work may not: it would break the writer
         if self._memory is None:
             self._jobs.put((job, future, keep))
         else:

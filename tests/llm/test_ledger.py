@@ -164,6 +164,32 @@ def test_who_is_cancelled_before_sending_costs_nothing_and_another_asks(tmp_path
 
 
 @pytest.mark.fault("S13")
+def test_who_is_cancelled_while_something_is_written_does_not_break_the_writer(tmp_path: Path) -> None:
+    async def run() -> None:
+        database = Database(tmp_path / "run.sqlite")
+        hold, held = threading.Event(), threading.Event()
+
+        def block(connection: object) -> None:
+            held.set()
+            hold.wait()
+
+        async def write() -> None:
+            await asyncio.wrap_future(database.insert("meta", [("name", "value")]))
+
+        database.submit(block)
+        held.wait()
+        writing = asyncio.create_task(write())
+        await settled()
+        writing.cancel()
+        await settled()
+        hold.set()
+        assert database.rows("meta") == [("name", "value")] and writing.cancelled()
+        database.close()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+@pytest.mark.fault("S13")
 def test_a_closed_budget_sends_nothing_more_and_lets_what_was_sent_come_home() -> None:
     database = Database(None)
 
