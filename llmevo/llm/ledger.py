@@ -71,6 +71,8 @@ class Ledger:
 
     async def durable(self, written: Future[None]) -> None:
         """Returns when something was written for good. What was committed together wakes the loop once."""
+        if written.done():  # in memory
+            return written.result()
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._done, self._rung = loop, deque(), False
