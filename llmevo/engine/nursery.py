@@ -175,7 +175,18 @@ class Nursery(Generic[G]):
         futures = [self._scores[key] for key in keys]
         if new:
             await self._fill(new)
-        return [await future for future in futures]
+        return [await self._shared(*each) for each in zip(futures, genomes, slices, strict=True)]
+
+    async def _shared(self, future: asyncio.Future[Fitness], genome: G, cases: CaseSlice | None) -> Fitness:
+        """A score that several births may wait for: who is cancelled neither takes it from the others nor leaves them without."""
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError as error:
+            if _cancelled(error) or not future.cancelled():
+                raise
+        # The birth that evaluated it was cancelled: this one does so instead.
+        (fitness,) = await self._score([genome], [cases])
+        return fitness
 
     async def _fill(self, new: dict[ScoreKey, G]) -> None:
         contexts = [Context(self._seed.fold(*_names(key)), cases=key[1]) for key in new]
