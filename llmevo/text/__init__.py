@@ -5,19 +5,24 @@ from llmevo.text.encoded import Encoded, sentence_encoder
 from llmevo.text.founders import given, seeds
 from llmevo.text.genome import TextGenome
 from llmevo.text.instruct import Draw, Instruct
+from llmevo.text.likelihood import Likelihood
 from llmevo.text.parts import ANY, EACH, PartCrossover, on
 from llmevo.text.phenotypes import Prompted, Verbatim
+from llmevo.text.phrases import Corrections, Phrases
 from llmevo.text.views import ParentView, views
 
 __all__ = [
     "ANY",
     "EACH",
+    "Corrections",
     "Cut",
     "Draw",
     "Encoded",
     "Instruct",
+    "Likelihood",
     "ParentView",
     "PartCrossover",
+    "Phrases",
     "Prompted",
     "Splice",
     "TextGenome",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from llmevo.core.context import Context
 from llmevo.core.errors import ConfigError
 from llmevo.core.fitness import Fitness
+from llmevo.core.genome import content_key
 from llmevo.core.mating import CaseSlice
 from llmevo.core.resolve import nearest
 from llmevo.fitness.contract import Case, Failure
@@ -46,8 +47,9 @@ class Likelihood:
 
     @property
     def key(self) -> str:
-        """The encoder and the temperature."""
-        return f"likelihood({self.encoded.key},temperature={self.temperature:g})"
+        """What decides its scores: the encoder, the temperature, and the content of the cases."""
+        content = [[case.id, case.input, case.target] for case in self.cases]
+        return f"likelihood({self.encoded.key},temperature={self.temperature:g},{content_key(content)})"
 
     async def __call__(self, genomes: Sequence[TextGenome], contexts: Sequence[Context]) -> list[Fitness]:
         groups: dict[CaseSlice | None, list[int]] = {}

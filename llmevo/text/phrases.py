@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from llmevo.core.context import Context
 from llmevo.core.errors import ConfigError, VariationFailed
@@ -15,6 +14,9 @@ from llmevo.core.variation import VariationBase
 from llmevo.fitness.contract import Failure
 from llmevo.text.edits import different, joined, words
 from llmevo.text.genome import TextGenome
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def span(text: str, longest: int, rng: np.random.Generator) -> list[str]:
