@@ -62,14 +62,14 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=500)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "study.jsonl")
     parser.add_argument(
-        "--smoke", action="store_true", help="every method once on 40 lines of subj, 25 evaluations: tables on the screen"
+        "--smoke", action="store_true", help="every method once on 20 lines of subj, 20 evaluations: tables on the screen"
     )
     parser.add_argument("--shard", default="0/1", help="i/n: this process does every n-th run only, beginning with the i-th")
     options = parser.parse_args()
     shard, shards = map(int, options.shard.split("/"))
     runs = planned(options.seeds)
     if options.smoke:
-        options.evaluations, options.out = 25, CACHE / "smoke.jsonl"
+        options.evaluations, options.out = 20, CACHE / "smoke.jsonl"
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.unlink(missing_ok=True)
         runs = [run for run in planned(1) if run[:2] == ("subj", "written")]
@@ -80,7 +80,7 @@ def main() -> None:
     if runs:
         print(f"{len(runs)} runs to do, {len(done)} are done")
         encoder = Shared(options.encoder or shipped_encoder())
-        asyncio.run(study(runs, options.data, encoder, options.evaluations, options.out, 40 if options.smoke else None))
+        asyncio.run(study(runs, options.data, encoder, options.evaluations, options.out, 20 if options.smoke else None))
     write(options.out, None if options.smoke else HERE / "README.md")
 
 
