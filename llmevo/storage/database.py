@@ -53,7 +53,9 @@ class Database:
         """Queues work on the connection; the future gives its result once it is durable."""
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()  # who waits may be cancelled, the work may not: it would break the writer
-        if self._memory is None:
+        if self._memory is None and not self._thread.is_alive():
+            future.set_exception(StorageError(f"{self.path} is closed"))
+        elif self._memory is None:
             self._jobs.put((job, future, keep))
         else:
             with self._alone:

@@ -33,6 +33,15 @@ def test_after_an_error_nothing_more_is_acknowledged(tmp_path: Path) -> None:
     database.close()
 
 
+@pytest.mark.parametrize("name", [None, "run.sqlite"])
+def test_a_closed_database_answers_nothing_and_lets_nobody_wait(tmp_path: Path, name: str | None) -> None:
+    database = Database(None if name is None else tmp_path / name)
+    database.close()
+    database.close()
+    with pytest.raises(StorageError, match="closed"):
+        database.insert("meta", [("a", "1")]).result(timeout=5)
+
+
 def test_what_waits_together_is_committed_together(tmp_path: Path) -> None:
     database = Database(tmp_path / "run.sqlite")
     held, hold, commits = threading.Event(), threading.Event(), []
