@@ -232,8 +232,9 @@ def _load(file: Path, sets: list[str] | None) -> tuple[RunConfig, Task]:
 async def _run(config: RunConfig, task: Task, folder: Path, live: Live) -> Result:
     """The run, under signals: the first one brings it to rest, the second one breaks it off."""
     from llmevo import runs
+    from llmevo.engine.brake import GRACE, Brake
 
-    brake = runs.Brake()
+    brake = Brake()
     loop, work = asyncio.get_running_loop(), asyncio.ensure_future(
         runs.run(config, task, folder=folder, on_cohort=live.told, on_plan=live.planned, brake=brake)
     )
@@ -247,7 +248,7 @@ async def _run(config: RunConfig, task: Task, folder: Path, live: Live) -> Resul
         if brake.reason is None:
             _tell("stopping: waiting for calls in flight (once more: at once)")
             brake.pull(interrupted)
-            loop.call_later(runs.GRACE + 1, give_up)  # e.g. a scorer's thread that does not end
+            loop.call_later(GRACE + 1, give_up)  # e.g. a scorer's thread that does not end
         else:
             work.cancel()
             loop.call_later(LAST_WAIT, give_up)

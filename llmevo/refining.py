@@ -12,6 +12,7 @@ from llmevo.config import KINDS
 from llmevo.core import Birth, BudgetExhausted, Individual, Pause, Seed, Usage, View
 from llmevo.core.resolve import resolve
 from llmevo.engine import Outcome, Told, evolve, stop
+from llmevo.engine.brake import GRACE, Brake
 from llmevo.engine.metered import Metered
 from llmevo.engine.progress import Progress
 from llmevo.fitness.check import Checked
@@ -19,7 +20,6 @@ from llmevo.llm.build import Connections, ModelSpec
 from llmevo.recipes import Plan
 from llmevo.recipes import recipe as named
 from llmevo.recipes.answers import AnswerKit
-from llmevo.runs import GRACE, Brake
 from llmevo.storage.blobs import FolderBlobs, MemoryBlobs
 from llmevo.storage.budget import Budget
 from llmevo.storage.database import Database

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 
 from llmevo.config.assemble import KINDS, Search, assemble, budget_of, evaluations_of
+from llmevo.config.frozen import FROZEN, free_settings, frozen, same_run
 from llmevo.config.reading import resolved
-from llmevo.config.schema import FREE_ON_RESUME, RunConfig
+from llmevo.config.schema import RunConfig
 from llmevo.config.task import Task
 from llmevo.core import (
     BudgetExhausted,
@@ -30,6 +31,7 @@ from llmevo.core import (
 )
 from llmevo.core.crash import crash_point
 from llmevo.engine import Outcome, Replayed, Told, evolve, replay
+from llmevo.engine.brake import GRACE, Brake
 from llmevo.engine.metered import Metered
 from llmevo.engine.progress import Progress
 from llmevo.llm.build import Connections, Model, preflight
@@ -45,11 +47,8 @@ from llmevo.storage.journal import Journal
 from llmevo.storage.stopwatch import Stopwatch
 from llmevo.text import TextGenome
 
-GRACE = 10.0
-"""Seconds for which calls in flight are waited for when a run is told to stop."""
 KNOCKS = 3
 """Attempts to find a server at the start, a second or two apart."""
-FREE_IN_MODELS = ("timeout", "attempts", "max_wait", "give_up", "in_flight", "price", "api_key_env")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,44 +76,6 @@ class Result:
         if self.best is None:
             raise LookupError(f"nobody lived: {self.outcome.reason}")
         return self.best.genome.text
-
-
-class Brake:
-    """Brings a run to rest from outside: nothing new is begun, what was sent is waited for (`GRACE`) and recorded.
-
-    Pull it in the run's event loop. A `Pause` as the reason gives a paused result, any other error is raised by the run.
-    """
-
-    def __init__(self) -> None:
-        self.reason: LlmevoError | None = None
-        self._budgets: list[Budget] = []
-        self._pulled = asyncio.Event()
-
-    def pull(self, reason: LlmevoError) -> None:
-        """Begins nothing any more. The first reason counts."""
-        if self.reason is None:
-            self.reason = reason
-            for budget in self._budgets:
-                budget.close(reason)
-            self._pulled.set()
-
-    def holds(self, *budgets: Budget) -> None:
-        """The budgets that are closed when it is pulled."""
-        self._budgets += budgets
-
-    async def stops(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Whether the work came to its end by itself. What it raises is raised; it is over when this returns."""
-        task, pulled = asyncio.ensure_future(work), asyncio.ensure_future(self._pulled.wait())
-        try:
-            await asyncio.wait({task, pulled}, return_when=asyncio.FIRST_COMPLETED)
-            if self.reason is not None and not task.done():
-                return False
-            await task
-            return True
-        finally:
-            pulled.cancel()
-            task.cancel()
-            await asyncio.gather(task, pulled, return_exceptions=True)
 
 
 async def run(
@@ -221,13 +182,12 @@ class _Sitting:
     async def work(self) -> None:
         """The search, then the winner's score on the test cases."""
         config, search, journal = self._config, self._search, self._journal
-        frozen = {**_frozen(config), **{f"({name})": key for name, key in search.fingerprint.items()}}
-        known = _same_run(journal.database, frozen, self._folder.path if self._folder else None)
-        if not known:
+        settings = frozen(config, search.fingerprint)
+        if not same_run(journal.database, settings, self._folder.path if self._folder else None, free_settings()):
             for model in dict.fromkeys(one for first in search.models.values() for one in first.chain):
                 await _greet(model)
             # Only now: what the models refuse can be corrected, and the run started again in the same folder.
-            await asyncio.wrap_future(journal.database.insert("meta", [("frozen", canonical(frozen))]))
+            await asyncio.wrap_future(journal.database.insert("meta", [(FROZEN, canonical(settings))]))
         if self._folder:
             self._folder.write_config(yaml.safe_dump(resolved(config), sort_keys=False, allow_unicode=True))
         seed = Seed.of(config.seed)
@@ -323,54 +283,4 @@ class _AnyKey(dict[str, str]):
         return True
 
 
-def _same_run(database: Database, frozen: Mapping[str, Any], folder: Path | None) -> bool:
-    """Whether the folder holds this run already. Raises `ConfigError` with a diff when it holds another one."""
-    known = dict(database.rows("meta"))  # all of them: a row that is gone would be noticed
-    if "frozen" not in known:
-        return False
-    before, now = json.loads(known["frozen"]), json.loads(canonical(frozen))
-    names = sorted({name for name in (*before, *now) if before.get(name) != now.get(name)})
-    if names:
-        diff = "\n".join(f"  {name}: {_differing(before.get(name), now.get(name))}" for name in names)
-        raise ConfigError(
-            f"{folder} holds another run; these settings differ:\n{diff}\n"
-            f"Choose another folder with --run, or change them back. Free to change: {', '.join(FREE_ON_RESUME)}, and of the models "
-            f"{', '.join(FREE_IN_MODELS)}."
-        )
-    return True
-
-
-def _frozen(config: RunConfig) -> dict[str, Any]:
-    values = {key: value for key, value in resolved(config).items() if key not in FREE_ON_RESUME}
-    return {name: value for name, value in _flat(values).items() if not _is_free(name.split("."))}
-
-
-def _is_free(place: Sequence[str]) -> bool:
-    return place[:3] == ["task", "scorer", "isolate"] or (len(place) > 2 and place[0] == "models" and place[2] in FREE_IN_MODELS)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _differing(before: Any, now: Any) -> str:
-    """Two values as `old -> new`; of long ones the place where they begin to differ."""
-    old, new = (json.dumps(value, ensure_ascii=False, default=str) for value in (before, now))
-    same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
-    return " -> ".join(_excerpt(text, same) for text in (old, new))
-
-
-def _excerpt(text: str, place: int) -> str:
-    if len(text) <= 80:
-        return text
-    begin = max(0, min(place - 40, len(text) - 76))
-    return ("..." if begin else "") + text[begin : begin + 76] + ("..." if begin + 76 < len(text) else "")
-
-
-__all__: Sequence[str] = ["Brake", "Result", "replay_run", "run"]
+__all__ = ["Result", "replay_run", "run"]

@@ -20,8 +20,8 @@ FLOORS = {
     "strategies": 4, "text": 4, "weights": 4, "fitness": 4, "report": 4,
     "recipes": 5,
     "config": 6,
-    # The top floor, from the inside out: a configured run, the Python face, what is printed, the commands.
-    "runs": 7, "face": 8, "refining": 8, "console": 8, "cli": 9, "__main__": 10, "__init__": 10,
+    # The top floor, from the inside out: a configured run or a refinement, the Python face, what is printed, the commands.
+    "runs": 7, "refining": 7, "face": 8, "console": 8, "cli": 9, "__main__": 10, "__init__": 10,
     # Fakes and toys for users' tests: it may use everything below a configuration, and nothing imports it.
     "testing": 5,
 }  # fmt: skip

@@ -14,9 +14,11 @@ import pytest
 
 from llmevo import runs
 from llmevo.config import RunConfig, check_config, load_task
+from llmevo.config.frozen import FREE_IN_MODELS
 from llmevo.config.schema import FREE_ON_RESUME
 from llmevo.core import BudgetExhausted, ConfigError, Interrupted, LlmevoError, Pause, ReplayDiffers, RunHeld, StorageError
-from llmevo.runs import FREE_IN_MODELS, Brake, Result
+from llmevo.engine.brake import Brake
+from llmevo.runs import Result
 from llmevo.storage.database import Database
 from llmevo.storage.folder import RunFolder
 from llmevo.testing.server import Action, FaultyLLM, Seen
