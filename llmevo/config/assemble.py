@@ -9,16 +9,16 @@ from typing import Any
 
 from llmevo.config.schema import RunConfig
 from llmevo.config.task import Task
-from llmevo.core import ConfigError, Genome, Seed, Variation, content_key
+from llmevo.core import ConfigError, Evaluate, Genome, Seed, Variation, content_key
 from llmevo.engine import Stop, stop
-from llmevo.fitness import Case, Evaluator
+from llmevo.fitness import Case, Evaluator, Phenotype
 from llmevo.library import Template
 from llmevo.llm import ModelSpec, Price
 from llmevo.llm.build import Connections, Model
 from llmevo.recipes import Plan, recipe
 from llmevo.recipes.text import TextKit
 from llmevo.storage.budget import Budget
-from llmevo.text import Encoded, Prompted, TextGenome, sentence_encoder
+from llmevo.text import Encoded, Likelihood, Prompted, TextGenome, sentence_encoder
 from llmevo.text.bag import bag_of_words
 
 KINDS: Mapping[str, type[Genome]] = {TextGenome.kind: TextGenome}
@@ -36,9 +36,11 @@ class Search:
     """Everything that `evolve` needs, and what the report wants to know."""
 
     plan: Plan[TextGenome]
-    evaluate: Evaluator[TextGenome]
+    evaluate: Evaluate[TextGenome]
+    """Selects, on the dev cases."""
+    phenotype: Phenotype[TextGenome]
     held_out: Evaluator[TextGenome] | None
-    """The same evaluation on the test cases."""
+    """The scorer on the test cases."""
     stops: tuple[Stop, ...]
     founders: Sequence[Variation[TextGenome]]
     models: Mapping[str, Model]
@@ -74,17 +76,21 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
             return Evaluator(Encoded(_encoder(task.encoder), key=config.task.encoder or task.encoder), cases, task.scorer)
         return Evaluator(Prompted(models["task"], task.template, max_tokens=task.max_tokens), cases, task.scorer)
 
-    evaluate = evaluator(task.dev)
+    dev = evaluator(task.dev)
+    evaluate: Evaluate[TextGenome] = dev
+    if config.task.fitness == "likelihood" and isinstance(dev.phenotype, Encoded):
+        evaluate = Likelihood(dev.phenotype, task.dev)
     return Search(
         plan,
         evaluate,
+        dev.phenotype,
         evaluator(task.test) if task.test else None,
         tuple(_stops(config, plan)),
         kit.founders,
         models,
         tuple(kit.instructions),
         {
-            "answers": evaluate.phenotype.key,
+            "answers": dev.phenotype.key,
             "scorer": task.scorer.key,
             "dev cases": _content(task.dev),
             "test cases": _content(task.test),

@@ -59,8 +59,8 @@ def estimate(search: Search, task: Task) -> list[Estimate]:
     greeted: list[Model] = []
     # The last cohort is asked as a whole.
     most = plan.matings + plan.batch - 1
-    if "task" in search.models and isinstance(search.evaluate.phenotype, Prompted):
-        model, phenotype = search.models["task"], search.evaluate.phenotype
+    if "task" in search.models and isinstance(search.phenotype, Prompted):
+        model, phenotype = search.models["task"], search.phenotype
         prompt = max(seeds, key=len, default=" " * CHILD)
         cases = [*task.dev, *task.test]
         questions = [_size(phenotype.task.render(prompt, case.input, case.fields, {})) for case in cases]

@@ -139,6 +139,9 @@ class TaskConfig(Section):
     """Prompts to begin with: a list, or a file with one a line. By default those of the prompt folder."""
     description: str | None = None
     """The task in words, for operators that write prompts from a description and examples."""
+    fitness: Literal["score", "likelihood"] = "score"
+    """What selects: the mean score, or, with an encoder, the smoother mean log-likelihood of the right class, which over-fits few
+    examples less. The test cases are scored by the scorer in any case."""
     phenotype: Literal["prompted", "encoded"] = "prompted"
     """`prompted`: the model answers each input. `encoded`: the nearest class description wins, by a sentence encoder."""
     encoder: str | None = None
@@ -151,6 +154,8 @@ class TaskConfig(Section):
     def _encoder(self) -> TaskConfig:
         if (self.phenotype == "encoded") != (self.encoder is not None):
             raise ValueError("`phenotype: encoded` and `encoder: ...` go together")
+        if self.fitness == "likelihood" and self.encoder is None:
+            raise ValueError("`fitness: likelihood` needs `phenotype: encoded`")
         return self
 
 

@@ -102,6 +102,7 @@ def sentence_encoder(name: str | Path, *, batch: int = 32, longest: int = 256) -
     torch = need("torch", "encoder", f"the encoder {name}")
     transformers = need("transformers", "encoder", f"the encoder {name}")
     local = {"local_files_only": True} if Path(name).is_dir() else {}
+    transformers.utils.logging.disable_progress_bar()
     try:
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(name), **local)
         model: Any = transformers.AutoModel.from_pretrained(str(name), **local).eval()

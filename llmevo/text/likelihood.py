@@ -35,7 +35,7 @@ class Likelihood:
     whole_cohort = True
 
     def __init__(
-        self, encoded: Encoded, cases: Sequence[Case], *, temperature: float = 0.05, failures: int = 5, excerpt: int = 500
+        self, encoded: Encoded, cases: Sequence[Case], *, temperature: float = 0.1, failures: int = 5, excerpt: int = 500
     ) -> None:
         if not cases:
             raise ConfigError("a likelihood needs at least one case; 0 given")
