@@ -11,6 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from llmevo.core.errors import ConfigError
@@ -73,13 +74,23 @@ def need(module: str, extra: str, what: str) -> Any:
 
 def function_key(function: Callable[..., Any]) -> str:
     """`module:name#hash`, where the hash is of the function's source: a resumed run notices that its fitness
-    was edited.
+    was edited. A lambda, whose lines hold more than itself, and what has no source are known by their code.
     """
     named = function if hasattr(function, "__qualname__") else type(function)
+    body = getattr(named, "__code__", None)
     try:
-        code = inspect.getsource(named).encode()
+        code = _code(body) if body is not None and body.co_name == "<lambda>" else inspect.getsource(named).encode()
     except (OSError, TypeError):
-        body = getattr(named, "__code__", None)
-        code = b"" if body is None else body.co_code + repr(body.co_names).encode()
+        code = b"" if body is None else _code(body)
     digest = hashlib.blake2b(code, digest_size=6).hexdigest()
     return f"{getattr(named, '__module__', '?')}:{named.__qualname__}#{digest}"
+
+
+def _code(body: CodeType) -> bytes:
+    return repr([body.co_code, body.co_names, [_constant(one) for one in body.co_consts]]).encode("utf-8", "surrogatepass")
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, CodeType):
+        return _code(value)
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else value
