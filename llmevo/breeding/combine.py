@@ -48,7 +48,8 @@ class Reassess:
 class Chain(VariationBase, Generic[G]):
     """One variation after another, e.g. a merge, then noise. Each stage draws from the seed folded with its place.
 
-    The first stage gets the parents; a later one gets the child so far as its single parent, which has no score yet.
+    The first stage gets the parents; a later one gets the child so far as its single parent, which has no score and no
+    feedback yet: a variation that reads feedback comes first, or alone.
     """
 
     stages: tuple[Variation[G], ...]

@@ -18,6 +18,9 @@ from llmevo.llm.contract import LLM
 from llmevo.text import ANY, Draw, Instruct, PartCrossover, Splice, TextGenome, WordEdits, given, on
 from llmevo.text.recombine import Recombine
 
+RATE = 0.1
+"""Share of places that blind differential evolution moves; chosen on development data (experiments/LOG.md)."""
+
 EXAMPLES = 3
 """How many examples an operator that writes from examples is shown."""
 
@@ -108,7 +111,8 @@ class TextKit:
         if template.arity == 2:
             return Chain((PartCrossover() if self._several else Splice(), change))
         if template.arity in (3, 4):
-            return Recombine(arity=template.arity)
+            mixed = Recombine(arity=template.arity, rate=RATE)
+            return Chain((on(ANY, mixed) if self._several else mixed, change))
         raise ConfigError(f"operator {template.name!r} has no counterpart among the blind edits: name a model for `operator`")
 
 
