@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from llmevo import runs
 from llmevo.config import Task, check_config
 from llmevo.core import ConfigError
+from llmevo.core.blocking import blocking
 from llmevo.engine import Told
 from llmevo.fitness import Case, FunctionScorer, Scorer, checked, from_rows, scorer_named, split
 from llmevo.fitness.cases import Splits, apart
@@ -81,11 +81,7 @@ async def aoptimize_prompt(
 
 def optimize_prompt(cases: Examples, **options: Any) -> Result:
     """`aoptimize_prompt` for programs without an event loop: same options, same result."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(aoptimize_prompt(cases, **options))
-    raise ConfigError("optimize_prompt was called inside a running event loop (a notebook?): write `await aoptimize_prompt(...)`")
+    return blocking("optimize_prompt", lambda: aoptimize_prompt(cases, **options))
 
 
 def _splits(cases: Examples, test: Examples | float | int | None, dev: float | int, seed: int) -> Splits:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llmevo.config import KINDS
-from llmevo.core import Birth, BudgetExhausted, Individual, Pause, Seed, Usage, View
+from llmevo.config import FREE_ON_RESUME, KINDS
+from llmevo.config.assemble import spec_of
+from llmevo.config.frozen import FREE_IN_MODELS, FROZEN, same_run
+from llmevo.config.reading import check_section, check_settings
+from llmevo.config.schema import BudgetConfig, ModelConfig
+from llmevo.core import Birth, BudgetExhausted, ConfigError, Individual, Pause, Seed, Usage, View, canonical
+from llmevo.core.blocking import blocking
 from llmevo.core.resolve import resolve
 from llmevo.engine import Outcome, Told, evolve, stop
 from llmevo.engine.brake import GRACE, Brake
@@ -17,7 +23,7 @@ from llmevo.engine.metered import Metered
 from llmevo.engine.progress import Progress
 from llmevo.fitness.check import Checked
 from llmevo.llm.build import Connections, ModelSpec
-from llmevo.recipes import Plan
+from llmevo.recipes import Plan, planned
 from llmevo.recipes import recipe as named
 from llmevo.recipes.answers import AnswerKit
 from llmevo.storage.blobs import FolderBlobs, MemoryBlobs
@@ -25,6 +31,7 @@ from llmevo.storage.budget import Budget
 from llmevo.storage.database import Database
 from llmevo.storage.folder import RunFolder
 from llmevo.storage.journal import Journal
+from llmevo.storage.stopwatch import Stopwatch
 from llmevo.text import TextGenome
 from llmevo.text.reprompt import ANSWER
 
@@ -75,69 +82,86 @@ async def arefine(
     async. Founders are samples of the model. `settings` are those of the recipe. Without `run` nothing is left on disk; with it the
     search can be continued. Raises `ConfigError` before anything is asked when something cannot work.
     """
+    if deadline is not None and not deadline > 0:
+        raise ConfigError(f"deadline: give seconds greater than 0, not {deadline!r}")
     function = resolve(check, near) if isinstance(check, str) else check
     checking: Checked[TextGenome] = Checked(function, reads=lambda genome: genome.part(ANSWER))
-    limits = dict(budget or {})
-    evaluations = Budget(evaluations=limits.pop("evaluations", None))  # type: ignore[arg-type]
-    spending = Budget(**limits)  # type: ignore[arg-type]
+    limits = check_section(BudgetConfig, budget or {}, "budget")
+    spending = Budget(**limits.model_dump(exclude={"evaluations"}))
+    evaluations = Budget(evaluations=limits.evaluations, seconds=limits.seconds)
+    spec, root = _spec(model), Seed.of(seed)
+    chosen = check_settings(named(recipe, near), settings, f"recipe {recipe}")
+    # A rehearsal with nothing open: what cannot work is said before a folder exists.
+    async with Connections(budget=spending, in_flight=in_flight, env=env) as rehearsal:
+        answering = rehearsal.connect(spec)
+        planned(recipe, AnswerKit(question, answering, seed=root, near=near), chosen, near)
+        frozen = _frozen({"recipe": recipe, "seed": seed, "question": question, **chosen}, spec)
+        frozen |= {"(check)": checking.key, "(model)": answering.key}
     brake = Brake()
     brake.holds(spending, evaluations)
     timer = None
     if deadline is not None:
         passed = BudgetExhausted(f"the deadline of {deadline:g} s has passed")
         timer = asyncio.get_running_loop().call_later(deadline, brake.pull, passed)
-    folder = None if run is None else RunFolder(Path(run))
-    database = Database(folder.record if folder else None)
-    try:
-        journal = Journal(database, FolderBlobs(folder.blobs) if folder else MemoryBlobs(), KINDS)
-        grace = 0.0 if deadline is not None else GRACE
-        async with Connections(
-            database=database, budget=spending, in_flight=in_flight, seed=Seed.of(seed), env=env, grace=grace
-        ) as connections:
-            kit = AnswerKit(question, connections.connect(_spec(model)), seed=Seed.of(seed), near=near)
-            plan: Plan[TextGenome] = named(recipe, near)(kit, **settings)
-            sitting = _Sitting(on_cohort)
-            stops = [stop.matings(plan.matings), stop.barren(BARREN)]
-            if stagnation is not None:
-                stops.append(stop.stagnation(stagnation))
-
-            async def work() -> None:
-                sitting.outcome = await evolve(
-                    plan.strategy,
-                    Metered(checking, evaluations),
-                    journal,
-                    seed=Seed.of(seed),
-                    batch=plan.batch,
-                    slots=plan.slots,
-                    stop=stops,
-                    enough=_valid,
-                    on_cohort=sitting.told,
-                )
-
-            if not await brake.stops(work()):
-                assert isinstance(brake.reason, Pause), "only a deadline pulls this brake"
-                sitting.outcome = replace(sitting.outcome, reason=str(brake.reason), pause=brake.reason)
-            return sitting.refined(connections.ledger.budget.spent)
-    finally:
+    with ExitStack() as opened:
         if timer is not None:
-            timer.cancel()
-        await asyncio.to_thread(database.close)
-        if folder is not None:
-            folder.__exit__()
+            opened.callback(timer.cancel)
+        folder = None if run is None else opened.enter_context(RunFolder(Path(run)))
+        database = Database(folder.record if folder else None, spare=folder is not None)
+        try:
+            if not same_run(database, frozen, folder.path if folder else None, "budget, deadline, in_flight, stagnation, steps"):
+                await asyncio.wrap_future(database.insert("meta", [(FROZEN, canonical(frozen))]))
+            journal = Journal(database, FolderBlobs(folder.blobs) if folder else MemoryBlobs(), KINDS)
+            stopwatch = Stopwatch(database)
+            spending.restore(seconds=stopwatch.earlier)
+            evaluations.restore(evaluations=journal.evaluated, seconds=stopwatch.earlier)
+            grace = 0.0 if deadline is not None else GRACE
+            async with Connections(
+                database=database, budget=spending, in_flight=in_flight, seed=root, env=env, grace=grace
+            ) as connections:
+                kit = AnswerKit(question, connections.connect(spec), seed=root, near=near)
+                plan: Plan[TextGenome] = planned(recipe, kit, chosen, near)
+                sitting = _Sitting(on_cohort, lambda: stopwatch.note(evaluations.elapsed))
+                stops = [stop.matings(plan.matings), stop.barren(BARREN)]
+                if stagnation is not None:
+                    stops.append(stop.stagnation(stagnation))
+
+                async def work() -> None:
+                    sitting.outcome = await evolve(
+                        plan.strategy,
+                        Metered(checking, evaluations),
+                        journal,
+                        seed=root,
+                        batch=plan.batch,
+                        slots=plan.slots,
+                        stop=stops,
+                        enough=_valid,
+                        on_cohort=sitting.told,
+                    )
+
+                if not await brake.stops(work()):
+                    assert isinstance(brake.reason, Pause), "only a deadline pulls this brake"
+                    sitting.outcome = replace(sitting.outcome, reason=str(brake.reason), pause=brake.reason)
+                stopwatch.note(evaluations.elapsed)
+                return sitting.refined(connections.ledger.budget.spent)
+        finally:
+            await asyncio.to_thread(database.close)
 
 
 class _Sitting:
     """How far a refinement has come, also when it is broken off."""
 
-    def __init__(self, on_cohort: Callable[[Told[TextGenome]], None] | None) -> None:
+    def __init__(self, on_cohort: Callable[[Told[TextGenome]], None] | None, note_time: Callable[[], object]) -> None:
         self.outcome: Outcome[TextGenome] = Outcome("", Progress(), View(), "")
-        self._on_cohort = on_cohort
+        self._on_cohort, self._note_time = on_cohort, note_time
         self._known: dict[str, Individual[TextGenome]] = {}
 
     def told(self, now: Told[TextGenome]) -> None:
         """One more cohort."""
         self.outcome = replace(self.outcome, progress=now.progress, view=now.view)
         self._known.update({one.id: one for one in now.births if isinstance(one, Individual)})
+        if not now.replayed:
+            self._note_time()
         if self._on_cohort is not None:
             self._on_cohort(now)
 
@@ -176,12 +200,19 @@ def _valid(birth: Birth[TextGenome]) -> bool:
 def _spec(model: str | Mapping[str, Any] | ModelSpec) -> ModelSpec:
     if isinstance(model, ModelSpec):
         return model
-    return ModelSpec(model) if isinstance(model, str) else ModelSpec(**model)
+    values = {"model": model} if isinstance(model, str) else model
+    return spec_of(check_section(ModelConfig, values, "model").model_dump())
+
+
+def _frozen(settings: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:
+    """What decides a refinement, flat: another value of it is another run."""
+    model = {f"model.{name}": value for name, value in asdict(spec).items() if name not in FREE_IN_MODELS}
+    return {**{name: value for name, value in settings.items() if name not in FREE_ON_RESUME}, **model}
 
 
 def refine(question: str, check: Callable[[str], Any] | str, **options: Any) -> Refined:
     """`arefine` for programs without an event loop: same options, same result."""
-    return asyncio.run(arefine(question, check, **options))
+    return blocking("refine", lambda: arefine(question, check, **options))
 
 
-__all__: Sequence[str] = ["Refined", "arefine", "refine"]
+__all__ = ["Refined", "arefine", "refine"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from llmevo.cli import main
-from llmevo.core import ConfigError, Individual
+from llmevo.core import ConfigError, Individual, StorageError
 from llmevo.fitness.check import Verdict
 from llmevo.recipes import REFINEMENTS
 from llmevo.refining import arefine, refine
@@ -135,3 +135,93 @@ def test_the_command_prints_the_answer_alone(capsys: pytest.CaptureFixture[str],
     with pytest.raises(SystemExit) as refused:
         main()
     assert refused.value.code == 78 and "did you mean 'right'" in capsys.readouterr().err
+
+
+def longer(answer: str) -> float:
+    return 0.1 * len(answer)
+
+
+def shorter(answer: str) -> float:
+    return -0.1 * len(answer)
+
+
+def test_a_folder_does_not_go_on_with_another_check_question_or_model(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"model": MODEL, "population": 3, "steps": 2, "seed": 1, "run": tmp_path / "run"}
+    first = refine(QUESTION, longer, **options)
+    asked = len(ASKED)
+    for question, check, more, name in (
+        (QUESTION, shorter, {}, "check"),
+        ("Another CONFIG?", longer, {}, "question"),
+        (QUESTION, longer, {"recipe": "revise"}, "recipe"),
+        (QUESTION, longer, {"seed": 2}, "seed"),
+        (QUESTION, longer, {"population": 4}, "population"),
+        (QUESTION, longer, {"model": {"model": MODEL, "temperature": 1.5}}, "model"),
+    ):
+        with pytest.raises(ConfigError, match=rf"holds another run(.|\n)*{name}"):
+            refine(question, check, **{**options, **more})
+    assert len(ASKED) == asked
+    again = refine(QUESTION, longer, **{**options, "steps": 3})
+    assert again.score is not None and first.score is not None and again.score >= first.score and len(ASKED) > asked
+
+
+def test_what_earlier_sittings_spent_counts(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"model": MODEL, "population": 3, "steps": 4, "seed": 1, "run": tmp_path / "run"}
+    calls: list[str] = []
+
+    def counted(answer: str) -> float:
+        calls.append(answer)
+        return longer(answer)
+
+    first = refine(QUESTION, counted, budget={"evaluations": 4}, **options)
+    again = refine(QUESTION, counted, budget={"evaluations": 4}, **options)
+    assert first.pause is not None and again.pause is not None and len(calls) == 4
+    whole = refine(QUESTION, counted, budget={"evaluations": 50}, **options)
+    assert whole.pause is None and whole.evaluations == len(calls)
+    waited = refine(QUESTION, counted, budget={"seconds": 1e-9}, **{**options, "steps": 6})
+    assert waited.pause is not None and "seconds" in waited.reason
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"popultion": 3}, "did you mean 'population'"),
+        ({"tournament": "x"}, "tournament: input should be a valid integer"),
+        ({"tournament": 0}, "at least one contestant"),
+        ({"elites": -1}, "elites"),
+        ({"crossover": -1.0}, "crossover: input should be greater than or equal to 0"),
+        ({"steps": 0}, "give at least 1"),
+        ({"recipe": "islands", "count": 0}, "count"),
+        ({"recipe": "islands", "crossover": 0.0, "textual_mutation": 0.0}, "weights"),
+        ({"recipe": "map-elites", "cell": (0.0,)}, "cell"),
+        ({"recipe": "evoscale", "top": 0}, "top"),
+        ({"budget": {"call": 3}}, "did you mean 'calls'"),
+        ({"deadline": -1}, "deadline"),
+        ({"model": {"model": MODEL, "tmperature": 1.0}}, "did you mean 'temperature'"),
+        ({"model": {"model": MODEL, "price": {"input": 1.0}}}, "price.output"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_asked(more: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=said):
+        refine(QUESTION, longer, run=tmp_path / "run", **{"model": MODEL, **more})
+    assert not ASKED and not (tmp_path / "run").exists()
+
+
+def test_a_model_with_a_price_is_paid_from_a_budget_in_dollars() -> None:
+    priced = {"model": MODEL, "price": {"input": 1.0, "output": 1.0}}
+    assert refine(QUESTION, longer, model=priced, population=2, steps=1, budget={"usd": 1.0}).spent.price > 0
+
+
+def test_a_folder_that_cannot_be_opened_is_let_go(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.sqlite").write_bytes(b"no database" * 100)
+    for _ in range(2):
+        with pytest.raises(StorageError):
+            refine(QUESTION, longer, model=MODEL, run=tmp_path / "run")
+
+
+def test_inside_a_loop_the_plain_twin_names_the_other_one() -> None:
+    async def inside() -> None:
+        with pytest.raises(ConfigError, match="await arefine"):
+            refine(QUESTION, longer, model=MODEL)
+
+    asyncio.run(inside())

@@ -15,7 +15,7 @@ from llmevo.fitness import Case, Evaluator, Phenotype
 from llmevo.library import Template
 from llmevo.llm import ModelSpec, Price
 from llmevo.llm.build import Connections, Model
-from llmevo.recipes import Plan, recipe
+from llmevo.recipes import Plan, planned
 from llmevo.recipes.text import TextKit
 from llmevo.storage.budget import Budget
 from llmevo.text import Encoded, Likelihood, Prompted, TextGenome, sentence_encoder
@@ -69,7 +69,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
         vocabulary=task.vocabulary,
         near=task.near,
     )
-    plan: Plan[TextGenome] = recipe(config.recipe, task.near)(kit, **config.settings)
+    plan: Plan[TextGenome] = planned(config.recipe, kit, config.settings, task.near)
 
     def evaluator(cases: tuple[Case, ...]) -> Evaluator[TextGenome]:
         if task.encoder is not None:
@@ -133,15 +133,16 @@ def _spec(model: Any, role: str) -> ModelSpec:
             f"which model is the {role} model? Add e.g. `models: {{{role}: embedded}}`, or a name with its `base_url`; "
             f"docs/models.md shows every kind"
         )
-    return _spec_of(model.model_dump())
+    return spec_of(model.model_dump())
 
 
-def _spec_of(values: dict[str, Any]) -> ModelSpec:
+def spec_of(values: dict[str, Any]) -> ModelSpec:
+    """The spec of a model from the checked values of its section."""
     price, other = values.pop("price"), values.pop("fallback")
     if other is not None and other["model"] == EDITS:
         raise ConfigError("fallback: blind edits cannot answer what a model refuses; name another model")
     return ModelSpec(
-        **values, price=None if price is None else Price(**price), fallback=None if other is None else _spec_of(other)
+        **values, price=None if price is None else Price(**price), fallback=None if other is None else spec_of(other)
     )
 
 

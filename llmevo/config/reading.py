@@ -7,15 +7,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from llmevo.config.schema import RunConfig, Section
 from llmevo.core import ConfigError
 from llmevo.core.resolve import nearest
-from llmevo.recipes import parameters, recipe
+from llmevo.recipes import Recipe, parameters, recipe
 
 MAX_BYTES = 1_000_000
 MAX_ALIASES = 50
@@ -27,6 +27,7 @@ TOP = tuple(name for name in RunConfig.model_fields if name != "settings")
 OPENING = (yaml.BlockMappingStartToken, yaml.BlockSequenceStartToken, yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)
 CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 Lines = dict[tuple[str | int, ...], int]
+S = TypeVar("S", bound=Section)
 
 
 def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -121,31 +122,56 @@ def check_config(
         raise ConfigError(f"{where}{_at(lines, ('recipe',))}recipe: {error}") from error
     settings = {key: value for key, value in values.items() if key in known}
     rest = {key: value for key, value in values.items() if key not in known}
-    schema = create_model(
-        "Settings",
-        __config__=ConfigDict(extra="forbid", strict=True),
-        **{name: (_given(one.annotation, Any), _given(one.default, ...)) for name, one in known.items()},
-    )  # type: ignore[call-overload]
-    mistakes: list[str] = []
-    checked: Any = None
-    try:
-        checked = schema.model_validate(settings)
-    except ValidationError as error:
-        mistakes += _mistakes(error, lines, (), list(known))
-    for name in ("population", "steps", "batch", "slots"):
-        value = settings.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value < 1:
-            mistakes.append(_at(lines, (name,)) + f"{name}: {value} is out of range; give at least 1")
+    checked, mistakes = _settings(known, settings, lines)
     if "settings" in rest:
         del rest["settings"]
         mistakes.append(_at(lines, ("settings",)) + "settings: unknown key; the recipe's settings stand beside `recipe`, not under a key")
     try:
         config = RunConfig.model_validate(rest)
     except ValidationError as error:
-        mistakes += _mistakes(error, lines, (*TOP, *known), (*TOP, *known))
+        mistakes += _mistakes(error, lines, RunConfig, (*TOP, *known))
     if mistakes:
         raise ConfigError("\n".join(f"{where}{mistake}" for mistake in mistakes))
-    return config.model_copy(update={"settings": checked.model_dump()})
+    return config.model_copy(update={"settings": checked})
+
+
+def check_settings(found: Recipe, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """All settings of a recipe, from those that are given. Raises `ConfigError` that lists every mistake."""
+    checked, mistakes = _settings(parameters(found), settings, {})
+    if mistakes:
+        raise ConfigError("\n".join(f"{where}{mistake}" for mistake in mistakes))
+    return checked
+
+
+def check_section(kind: type[S], values: Mapping[str, Any], where: str) -> S:
+    """A part of a run file by itself. Raises `ConfigError` that lists every mistake."""
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        mistakes = _mistakes(error, {}, kind, list(kind.model_fields))
+        raise ConfigError("\n".join(f"{where}{mistake}" for mistake in mistakes)) from None
+
+
+def _settings(
+    known: Mapping[str, inspect.Parameter], settings: Mapping[str, Any], lines: Lines
+) -> tuple[dict[str, Any], list[str]]:
+    """The settings of a recipe with its defaults, and what is wrong with those that are given."""
+    schema = create_model(
+        "Settings",
+        __config__=ConfigDict(extra="forbid", strict=True),
+        **{name: (_given(one.annotation, Any), _given(one.default, ...)) for name, one in known.items()},
+    )  # type: ignore[call-overload]
+    mistakes: list[str] = []
+    checked: dict[str, Any] = {}
+    try:
+        checked = schema.model_validate(settings).model_dump()
+    except ValidationError as error:
+        mistakes += _mistakes(error, lines, schema, list(known))
+    for name in ("population", "steps", "batch", "slots"):
+        value = settings.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+            mistakes.append(_at(lines, (name,)) + f"{name}: {value} is out of range; give at least 1")
+    return checked, mistakes
 
 
 def resolved(config: RunConfig) -> dict[str, Any]:
@@ -158,13 +184,14 @@ def _given(value: Any, otherwise: Any) -> Any:
     return otherwise if value is inspect.Parameter.empty else value
 
 
-def _mistakes(error: ValidationError, lines: Lines, top: Sequence[str], known: Sequence[str]) -> list[str]:
+def _mistakes(error: ValidationError, lines: Lines, root: type[BaseModel], known: Sequence[str]) -> list[str]:
+    """What pydantic says in words for the user. `known` are the keys on top, those of a recipe included."""
     found = []
     for one in error.errors():
         place = tuple(part for part in one["loc"] if not _is_branch(part))
         name = ".".join(map(str, place))
         if one["type"] == "extra_forbidden":
-            siblings = known if len(place) == 1 else _siblings(place[:-1])
+            siblings = known if len(place) == 1 else _siblings(root, place[:-1])
             what = f"{name}: unknown key{nearest(str(place[-1]), siblings)}"
         elif one["type"] == "missing":
             what = f"{name}: this key is missing"
@@ -189,6 +216,9 @@ def _cut(value: Any) -> str:
 def _hint(one: Mapping[str, Any]) -> str:
     """The cure for what YAML reads otherwise than people do."""
     value = one["input"]
+    if one["type"] == "literal_error" and isinstance(value, str):
+        hint = nearest(value, re.findall(r"'([^']*)'", one["ctx"]["expected"]))
+        return hint if "did you mean" in hint else ""
     if one["type"] == "bool_type" and isinstance(value, str):
         return " (write true or false)"
     if one["type"] in ("float_type", "int_type") and isinstance(value, str):
@@ -204,8 +234,8 @@ def _is_branch(part: str | int) -> bool:
     return isinstance(part, str) and ("[" in part or part in ("int", "float", "str") or part in _SECTIONS)
 
 
-def _siblings(place: tuple[Any, ...]) -> list[str]:
-    model: Any = RunConfig
+def _siblings(root: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
+    model: Any = root
     for part in place:
         field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
         if field is None:

@@ -50,6 +50,14 @@ def recipe(name: str, near: Path | None = None) -> Recipe:
     return own  # type: ignore[no-any-return]
 
 
+def planned(name: str, kit: Kit[Any], settings: Mapping[str, Any], near: Path | None = None) -> Plan[Any]:
+    """The plan of a named recipe. Raises `ConfigError` for settings that do not go together, before anything is paid."""
+    try:
+        return recipe(name, near)(kit, **settings)
+    except ValueError as error:
+        raise ConfigError(f"recipe {name}: {error}") from error
+
+
 def parameters(found: Recipe) -> dict[str, inspect.Parameter]:
     """The settings of a recipe: its keyword parameters, with types and defaults. Raises `ConfigError` when it cannot say them."""
     try:
@@ -88,4 +96,4 @@ def _first_line(documented: Any) -> str:
     return (inspect.getdoc(documented) or "").split("\n")[0]
 
 
-__all__ = ["RECIPES", "REFINEMENTS", "Entry", "Kit", "Plan", "Recipe", "catalogue", "parameters", "recipe"]
+__all__ = ["RECIPES", "REFINEMENTS", "Entry", "Kit", "Plan", "Recipe", "catalogue", "parameters", "planned", "recipe"]

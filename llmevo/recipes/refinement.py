@@ -75,6 +75,8 @@ def evoscale(kit: Kit[G], *, population: int = 8, steps: int = 10, top: int = 3,
 
     Source: after Satori-SWE, arXiv 2505.23604.
     """
+    if top < 1:
+        raise ConfigError(f"evoscale: top: a child is conditioned on at least one answer, not {top}")
     roles = Roles(("self", *("random",) * (top - 1)))
     search = Genetic(kit.operator(operator), roles, truncation(top), seed=kit.seed)
     return _from_samples(kit, search, population, steps, None, 1, truncation(top))
@@ -95,8 +97,13 @@ def map_elites(
     The check gives the measures; `cell` is the width of a cell along each of them (1 by default).
     """
 
+    if not all(width > 0 for width in cell):
+        raise ConfigError(f"map-elites: cell: the width of a cell is above 0, not {cell}")
+
     def place(measures: tuple[float, ...]) -> tuple[int, ...]:
         widths = cell or (1.0,) * len(measures)
+        if len(widths) != len(measures):
+            raise ConfigError(f"map-elites: the check gives {len(measures)} measures, cell has {len(widths)} widths: give one for each")
         return tuple(int(measure // width) for measure, width in zip(measures, widths, strict=True))
 
     search = Genetic(kit.operator(operator), uniform, per_cell(place), seed=kit.seed)
@@ -117,6 +124,8 @@ def islands(
     slots: int = 1,
 ) -> Plan[G]:
     """Islands in a ring: each breeds by itself, and every `interval` cohorts the best of each visit the next one."""
+    if count < 1:
+        raise ConfigError(f"islands: count: there is at least one island, not {count}")
     each = max(2, population // count)
     rates = [("semantic-crossover", crossover), ("textual-mutation", textual_mutation)]
     mixture = [(kit.operator(name), rate) for name, rate in rates if rate]
