@@ -7,14 +7,14 @@ import json
 import logging
 import os
 import re
-import weakref
 from collections.abc import Mapping
 from typing import NoReturn
 from urllib.parse import quote
 
 from llmevo.core.errors import ConfigError
 
-_live: weakref.WeakSet[Secret] = weakref.WeakSet()
+_hidden: dict[str, str] = {}
+"""What is taken out of messages, and the name put in its place; the longest first, because one value may begin with another."""
 SHORTEST = 8
 """Shorter values are not searched for in messages: they would black out ordinary words."""
 _SHAPES = re.compile(r"\b(?:sk|pk|rk|gsk|hf|xai|key)[-_][A-Za-z0-9_\-]{16,}|(?<=Bearer )[A-Za-z0-9._~+/=\-]{8,}")
@@ -23,17 +23,20 @@ _SHAPES = re.compile(r"\b(?:sk|pk|rk|gsk|hf|xai|key)[-_][A-Za-z0-9_\-]{16,}|(?<=
 class Secret:
     """A value known by the name of its environment variable. It shows its name only; `reveal` gives the value.
 
-    While it lives, `redact` replaces its value in any text. It cannot be copied into a pickle or JSON.
+    From then on `redact` replaces its value in any text of this process: messages are written late, when nobody may hold it any
+    more. It cannot be copied into a pickle or JSON.
     """
 
-    __slots__ = ("__weakref__", "_value", "forms", "name")
+    __slots__ = ("_value", "name")
 
     def __init__(self, name: str, value: str) -> None:
         self.name = name
         self._value = value
         encoded = (quote(value, safe=""), json.dumps(value)[1:-1], base64.b64encode(value.encode()).decode())
-        self.forms = tuple(dict.fromkeys((value, *encoded)))
-        _live.add(self)
+        if len(value) >= SHORTEST:
+            global _hidden  # another one instead of a change: threads read it meanwhile
+            forms = {**_hidden, **dict.fromkeys((value, *encoded), name)}
+            _hidden = dict(sorted(forms.items(), key=lambda one: len(one[0]), reverse=True))
 
     @classmethod
     def from_env(cls, name: str, env: Mapping[str, str] | None = None) -> Secret:
@@ -65,19 +68,15 @@ class Secret:
 
 
 def redact(text: str, *, shapes: bool = True) -> str:
-    """The text with the value of every living secret replaced by its name; with `shapes` also what only looks like a key."""
-    for secret in tuple(_live):
-        value = secret.reveal()
-        if len(value) < SHORTEST:
-            continue
-        for form in secret.forms:
-            if form in text:
-                text = text.replace(form, f"[{secret.name}]")
+    """The text with the value of every secret replaced by its name; with `shapes` also what only looks like a key."""
+    for form, name in _hidden.items():
+        if form in text:
+            text = text.replace(form, f"[{name}]")
     return _SHAPES.sub("[redacted]", text) if shapes else text
 
 
 class RedactingFilter(logging.Filter):
-    """A logging filter: a record that passes it holds no living secret, in its message or its traceback."""
+    """A logging filter: a record that passes it holds no secret, in its message or its traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redact(record.getMessage()), None

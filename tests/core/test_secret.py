@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import gc
 import io
 import json
 import logging
@@ -81,3 +82,11 @@ def test_a_value_that_is_no_key_is_refused_without_showing_it(value: str) -> Non
         Secret.from_env("MY_KEY", {"MY_KEY": value})
     assert value not in str(refused.value)
     assert Secret.from_env("MY_KEY", {"MY_KEY": " fine1234\n"}).reveal() == "fine1234"
+
+
+def test_a_value_stays_hidden_when_nobody_holds_its_secret_any_more() -> None:
+    Secret("GONE_KEY", "gone-canary-5521")
+    gc.collect()
+    assert redact("a late message with gone-canary-5521") == "a late message with [GONE_KEY]"
+    Secret("GONE_KEY", "gone-canary-5521")
+    assert redact("gone-canary-5521") == "[GONE_KEY]"
