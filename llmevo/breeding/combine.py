@@ -9,7 +9,7 @@ from typing import ClassVar, Generic
 
 import numpy as np
 
-from llmevo.core import UNSCORED, Birth, Context, G, Individual, Mating, Variation
+from llmevo.core import UNSCORED, Birth, Context, G, Individual, Mating, Variation, common_cases, standing
 from llmevo.core.variation import VariationBase
 
 
@@ -115,8 +115,9 @@ class Weighted(Generic[G]):
 class Bandit(Generic[G]):
     """Variations chosen by what they gained so far: UCB1 over improvement per nominal cost (Auer et al., 2002).
 
-    The reward of a birth is how far it is above its best parent, scaled by the largest gain seen, over its nominal price (or calls)
-    relative to the mean. Stillbirths gain 0. A variation in flight counts as chosen, so that open cohorts spread.
+    The reward of a birth is how far it is above its best parent on the cases that all of them have, scaled by the largest gain seen,
+    over its nominal price relative to the mean; over calls, as long as nothing has a price. Stillbirths gain 0. A variation in
+    flight counts as chosen, so that open cohorts spread.
     """
 
     def __init__(self, variations: Sequence[Variation[G]], exploration: float = 1.0) -> None:
@@ -126,7 +127,13 @@ class Bandit(Generic[G]):
         self.exploration = exploration
         self.chosen = [0] * len(self.variations)
         self.gains = [0.0] * len(self.variations)
-        self.costs = [0.0] * len(self.variations)
+        self._prices = [0.0] * len(self.variations)
+        self._calls = [0.0] * len(self.variations)
+
+    @property
+    def costs(self) -> list[float]:
+        """What the births of each variation cost so far: dollars if anything had a price, else calls."""
+        return self._prices if any(self._prices) else self._calls
 
     def choose(self, rng: np.random.Generator) -> Variation[G]:
         untried = [i for i, count in enumerate(self.chosen) if count == 0]
@@ -140,10 +147,13 @@ class Bandit(Generic[G]):
             arm = places.get(mating.variation_key)
             if arm is None:
                 continue
-            self.costs[arm] += birth.birth_usage.price or birth.birth_usage.calls
-            scores = [parent.fitness.value for parent in mating.parents if parent.fitness.ok]
-            if isinstance(birth, Individual) and birth.fitness.ok and scores:
-                self.gains[arm] += max(0.0, birth.fitness.value - max(scores))
+            self._prices[arm] += birth.birth_usage.price
+            self._calls[arm] += birth.birth_usage.calls
+            parents = [parent.fitness for parent in mating.parents if parent.fitness.ok]
+            if isinstance(birth, Individual) and birth.fitness.ok and parents:
+                common = common_cases((birth.fitness, *parents))
+                child, *others = (standing(fitness, common)[2] for fitness in (birth.fitness, *parents))
+                self.gains[arm] += max(0.0, child - max(others))
 
     def _bound(self, arm: int) -> float:
         rates = [gain / count if count else 0.0 for gain, count in zip(self.gains, self.chosen, strict=True)]

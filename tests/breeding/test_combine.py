@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from llmevo.breeding import Bandit, Chain, Given, Only, Reassess, Weighted, chain
 from llmevo.core import Context, Fitness, Individual, Seed, Usage, VariationFailed, plan
 from llmevo.testing.toy import Digits, Toy, mutate
-from tests.helpers import one
+from tests.helpers import SEED, one
 
 A, B = one("a", 1.0, digits="12"), one("b", 2.0, digits="34", seat=1)
 
@@ -124,3 +125,15 @@ def test_a_bandit_replays_and_spreads_what_is_in_flight() -> None:
     assert {fresh.choose(Seed.of(0).rng()).key for _ in range(3)} == {"a", "b", "c"}, "before anything was told"
     with pytest.raises(ValueError, match="at least one"):
         Bandit([])
+
+
+def test_a_bandit_weighs_money_against_money_and_not_against_calls() -> None:
+    free, paid = Toy("free", mutate, 1), Toy("paid", mutate, 1)
+    bandit: Bandit[Digits] = Bandit([free, paid], exploration=0.0)
+    rng, parent = SEED.rng(), one("p", 0.0)
+    for variation, gain, price in ((free, 0.5, 0.0), (paid, 0.1, 0.001)):
+        bandit.choose(rng)
+        mating = plan(variation, [parent], SEED, 0)
+        child = replace(one("child", gain), birth_usage=Usage(1, 10, 10, price))
+        bandit.credit([(mating, child)])
+    assert bandit.choose(rng) is free, "it gains five times as much at the same number of calls and costs no money"
