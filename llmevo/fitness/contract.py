@@ -59,7 +59,8 @@ class Scorer(Protocol):
     """Scores one answer to one case. Deterministic unless it asks a model.
 
     A judge that cannot be asked raises `Pause`: no score is invented. Any other exception fails the genome. A
-    scorer that never awaits may say `waits = False`, which saves a task per case.
+    scorer that never awaits may say `waits = False`, which saves a task per case; one that cannot use every target
+    may have a `check_case(case)` that raises `ConfigError`, which is called before anything is asked.
     """
 
     @property

@@ -60,6 +60,10 @@ class Evaluator(Generic[G]):
         self._by_id = {case.id: case for case in self.cases}
         if len(self._by_id) != len(self.cases):
             raise ConfigError(f"{len(self.cases) - len(self._by_id)} of {len(self.cases)} case ids are not unique")
+        check = getattr(scorer, "check_case", None)
+        if check is not None:
+            for case in self.cases:
+                check(case)
 
     @property
     def key(self) -> str:

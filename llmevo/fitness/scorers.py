@@ -103,15 +103,20 @@ class Numeric:
     def key(self) -> str:
         return f"numeric(tolerance={self.tolerance:g},relative={self.relative:g})"
 
+    def check_case(self, case: Case) -> None:
+        """Raises `ConfigError` for a target that holds no number."""
+        wrong = next((target for target in case.targets if last_number(target) is None), None)
+        if wrong is not None:
+            raise ConfigError(f"scorer numeric: the target of case {case.id} holds no number: {wrong[:40]!r}")
+
     async def __call__(self, answer: str, case: Case, context: Context) -> Score:
+        self.check_case(case)
         given = last_number(answer)
         if given is None:
             return Score(0.0, "the answer holds no number")
         for target in case.targets:
             right = last_number(target)
-            if right is None:
-                raise ConfigError(f"scorer numeric: the target of case {case.id} holds no number: {target[:40]!r}")
-            if math.isclose(given, right, rel_tol=self.relative, abs_tol=self.tolerance):
+            if right is not None and math.isclose(given, right, rel_tol=self.relative, abs_tol=self.tolerance):
                 return Score(1.0)
         return Score(0.0)
 
@@ -140,10 +145,15 @@ class Regex:
     def key(self) -> str:
         return f"regex({self.pattern!r})"
 
+    def check_case(self, case: Case) -> None:
+        """Raises `ConfigError` for a target that is to be a pattern and is none."""
+        for target in () if self.pattern else case.targets:
+            _compiled(target, f"scorer regex, target of case {case.id}")
+
     async def __call__(self, answer: str, case: Case, context: Context) -> Score:
         if not self.pattern:
-            where = f"scorer regex, target of case {case.id}"
-            return Score(float(any(_compiled(target, where).search(answer) for target in case.targets)))
+            self.check_case(case)
+            return Score(float(any(re.search(target, answer) for target in case.targets)))
         found = [match[1] if match.re.groups else match[0] for match in re.finditer(self.pattern, answer)]
         if not found:
             return Score(0.0, f"the answer does not match {self.pattern!r}")

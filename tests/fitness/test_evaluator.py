@@ -293,3 +293,10 @@ def test_no_answer_never_reaches_the_scorer() -> None:
         raise AssertionError("asked")
 
     assert evaluate(Evaluator(Silent(), CASES, FunctionScorer(scorer, minimum=-1)), TextGenome("a"))[0].value == -1
+
+
+@pytest.mark.parametrize(("name", "target", "said"), [("numeric", "nine", "holds no number"), ("regex", "(", "no regular expression")])
+def test_a_target_that_a_scorer_cannot_use_is_named_before_anything_is_asked(name: str, target: str, said: str) -> None:
+    cases = [Case("a", "one", "1"), Case("b", "nine", target)]
+    with pytest.raises(ConfigError, match=said):
+        Evaluator(Verbatim(), cases, scorer_named(name))
