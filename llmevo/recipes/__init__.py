@@ -84,7 +84,7 @@ class Entry:
 def catalogue() -> list[Entry]:
     """The shipped recipes, in their order."""
     entries = []
-    for name in RECIPES:
+    for name in (*RECIPES, *REFINEMENTS):
         found = recipe(name)
         module = inspect.getmodule(found)
         settings = {key: one.default for key, one in parameters(found).items()}
