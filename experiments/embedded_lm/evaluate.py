@@ -74,7 +74,7 @@ def tasks(model: EmbeddedModel, n: int) -> dict[str, float]:
         out[f"  {arg}: best of {len(prompts)} hand-written"] = max(scores)
     out["best hand-written prompt, mean of tasks"] = statistics.mean(best)
     right = Instruction(("sign", "delivery"), ("good", "bad"))
-    rs = reviews(max(n // 4, 40), 102)
+    rs = reviews(max(n // 4, 20), 102)
     out["best vague prompt"] = max(accuracy(model, p, rs, right) for p in VAGUE)
     rng = Random(103)
     scores = []
@@ -149,7 +149,7 @@ def foreign(model: EmbeddedModel, n: int, show: int = 6) -> dict[str, float]:
             held = sum(bool(spans(c or "") & spans(p)) for p in g)
             both += held >= 2 and c not in g
             if i < show and name == "evoprompt-ga":
-                print("\n".join([*(f"  {p}" for p in g), f"    -> {c or r.text}"]))
+                print("\n".join([*(f"  {p}" for p in g), f"    -> {c or r.text}"]), file=sys.stderr)
         prefix = "foreign" if name == "evoprompt-ga" else "  foreign, evoprompt-de"
         out[f"{prefix}: spans of both parents"] = both / n
         out[f"{prefix}: not empty"] = nonempty / n
@@ -199,18 +199,19 @@ def main() -> None:
     a = p.parse_args()
     model = EmbeddedModel.load(a.model)
     folder = a.model or ROOT / "llmevo" / "llm" / "embedded" / "weights"
-    n = 60 if a.quick else 200
+    n = 40 if a.quick else 200
     found: dict[str, float] = {}
+    print(f"weights {model.weights_hash()}\n\n| Measure | Found | Bar |\n|---|---|---|", flush=True)
     for name, measure in {
-        "tasks": lambda: tasks(model, n), "operators": lambda: operators(model, n), "foreign": lambda: foreign(model, n),
-        "speed": lambda: speed(model), "torch": lambda: against_torch(model, folder, 100 if a.quick else 1000),
+        "foreign": lambda: foreign(model, n), "operators": lambda: operators(model, n), "speed": lambda: speed(model),
+        "torch": lambda: against_torch(model, folder, 100 if a.quick else 1000), "tasks": lambda: tasks(model, n),
     }.items():
         if name in a.only:
-            found |= measure()
-    print(f"\nweights {model.weights_hash()}\n\n| Measure | Found | Bar |\n|---|---|---|")
-    for name, value in found.items():
-        print(f"| {name.strip()} | {value:.6g} | {BARS.get(name, '')} |" if name in BARS or not name.startswith("  ")
-              else f"| · {name.strip()} | {value:.3f} | |")
+            part = measure()
+            found |= part
+            # as they come: a measurement that is cut short on a busy machine is not lost
+            for k, v in part.items():
+                print(f"| {k.strip()} | {v:.4g} | {BARS.get(k, '')} |", flush=True)
     if a.json:
         a.json.write_text(json.dumps({"weights": model.weights_hash(), **{k.strip(): v for k, v in found.items()}}, indent=1) + "\n")
 

@@ -53,6 +53,9 @@ def multi_sample(rng: Random, generic: float = 0.6) -> tuple[str, str]:
     a, b = (good, bad) if rng.random() < 0.5 else (bad, good)
     asked = ", ".join(rng.choice(ASPECTS[n].nouns) for n in names)
     text = f"Judge the {asked}. {rng.choice(LABELS).format(a=a, b=b)}."
+    if len(names) == 1:
+        # the same question as a task's, so the same answer
+        return wrap(rng, text, r.text), good if r.signs[names[0]] else bad
     # each answer stands beside its question, so that one look-up at a time is practised
     return wrap(rng, text, r.text), ", ".join(f"{w} {good if r.signs[n] else bad}" for w, n in zip(asked.split(", "), names, strict=True))
 
