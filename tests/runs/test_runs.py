@@ -341,6 +341,7 @@ OTHER: dict[str, Any] = {
     "task.dev": 5,
     "task.test": 3,
     "task.phenotype": None,
+    "task.fitness": None,
     "task.encoder": None,
     "models.task.base_url": "other",
     "models.task.api_key_env": "SOME_KEY",
