@@ -61,6 +61,8 @@ def run(
     if result.pause is not None:
         _tell(f"paused: {result.pause}\nContinue with:\n  {_again()}")
         raise typer.Exit(result.pause.exit_code)
+    if result.best is None:
+        raise ConfigError(f"nobody lived, so there is no winner; the last error was:\n{result.outcome.progress.last_error}")
 
 
 @app.command()
@@ -103,8 +105,8 @@ def refine(
         _print_json(console.refined_record(found))
     else:
         console.show_refined(found)
-    if found.pause is not None and found.answer is None:
-        raise typer.Exit(found.pause.exit_code)
+    if found.answer is None:
+        raise typer.Exit(ConfigError.exit_code if found.pause is None else found.pause.exit_code)
 
 
 @app.command()

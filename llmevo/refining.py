@@ -22,7 +22,7 @@ from llmevo.engine.brake import GRACE, Brake
 from llmevo.engine.metered import Metered
 from llmevo.engine.progress import Progress
 from llmevo.fitness.check import Checked
-from llmevo.llm.build import Connections, ModelSpec
+from llmevo.llm.build import Connections, ModelSpec, greet
 from llmevo.recipes import Plan, planned
 from llmevo.recipes import recipe as named
 from llmevo.recipes.answers import AnswerKit
@@ -121,6 +121,8 @@ async def arefine(
             ) as connections:
                 kit = AnswerKit(question, connections.connect(spec), seed=root, near=near)
                 plan: Plan[TextGenome] = planned(recipe, kit, chosen, near)
+                if not journal.recorded and deadline is None:
+                    await greet(connections.connect(spec))
                 sitting = _Sitting(on_cohort, lambda: stopwatch.note(evaluations.elapsed))
                 stops = [stop.matings(plan.matings), stop.barren(BARREN)]
                 if stagnation is not None:

@@ -22,7 +22,6 @@ from llmevo.core import (
     Context,
     Fitness,
     Individual,
-    LlmevoError,
     Pause,
     Seed,
     Usage,
@@ -34,9 +33,7 @@ from llmevo.engine import Outcome, Replayed, Told, evolve, replay
 from llmevo.engine.brake import GRACE, Brake
 from llmevo.engine.metered import Metered
 from llmevo.engine.progress import Progress
-from llmevo.llm.build import Connections, Model, preflight
-from llmevo.llm.contract import Unreachable
-from llmevo.llm.faults import NoConnection
+from llmevo.llm.build import Connections, greet
 from llmevo.recipes import Plan
 from llmevo.report.statistics import Interval, bootstrap
 from llmevo.storage.blobs import FolderBlobs, MemoryBlobs
@@ -46,9 +43,6 @@ from llmevo.storage.folder import RunFolder
 from llmevo.storage.journal import Journal
 from llmevo.storage.stopwatch import Stopwatch
 from llmevo.text import TextGenome
-
-KNOCKS = 3
-"""Attempts to find a server at the start, a second or two apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +179,7 @@ class _Sitting:
         settings = frozen(config, search.fingerprint)
         if not same_run(journal.database, settings, self._folder.path if self._folder else None, free_settings()):
             for model in dict.fromkeys(one for first in search.models.values() for one in first.chain):
-                await _greet(model)
+                await greet(model)
             # Only now: what the models refuse can be corrected, and the run started again in the same folder.
             await asyncio.wrap_future(journal.database.insert("meta", [(FROZEN, canonical(settings))]))
         if self._folder:
@@ -222,24 +216,6 @@ class _Sitting:
             self._on_cohort(told)
 
 
-async def _greet(model: Model) -> None:
-    """The preflight of a model, after a look whether anybody is there: at the start of a run nobody waits minutes for a typo."""
-    probe = getattr(model.endpoint, "probe", None)
-    for tried in range(KNOCKS):
-        if probe is None:
-            break
-        try:
-            await asyncio.sleep(tried)
-            await probe()
-            break
-        except NoConnection as error:
-            if tried + 1 == KNOCKS:
-                raise Unreachable(f"{error}. Start the server or correct base_url, then run this again: nothing was paid.") from error
-        except LlmevoError:
-            break  # somebody is there; the preflight finds out the rest
-    await preflight(model)
-
-
 async def _held_out(best: Individual[TextGenome], search: Search, database: Database, seed: Seed) -> Interval:
     """The winner's score on the test cases: once per winner, then from the record."""
     assert search.held_out is not None
@@ -257,7 +233,10 @@ async def _held_out(best: Individual[TextGenome], search: Search, database: Data
 
 
 def replay_run(config: RunConfig, task: Task, folder: Path) -> Replayed[TextGenome]:
-    """Repeats a recorded run without a request. Raises `ReplayDiffers` where the algorithm plans something else."""
+    """Repeats a recorded run without a request. Raises `ReplayDiffers` where the algorithm plans something else.
+
+    Raises `ConfigError` when it plans the same, but data, scorer or models are others than those of the record.
+    """
     if not (folder / "run.sqlite").is_file():
         raise ConfigError(f"{folder} holds no run (there is no run.sqlite in it)")
     database = Database(folder / "run.sqlite")
@@ -265,7 +244,10 @@ def replay_run(config: RunConfig, task: Task, folder: Path) -> Replayed[TextGeno
         connections = Connections(env=_AnyKey())
         search = assemble(config, task, connections)
         journal = Journal(database, FolderBlobs(folder / "blobs"), KINDS)
-        return replay(search.plan.strategy, journal, batch=search.plan.batch, slots=search.plan.slots)
+        done = replay(search.plan.strategy, journal, batch=search.plan.batch, slots=search.plan.slots)
+        # The same plans do not show that another scorer or other data would have given the same scores.
+        same_run(database, frozen(config, search.fingerprint), folder, free_settings())
+        return done
     finally:
         database.close()
 

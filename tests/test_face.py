@@ -159,7 +159,7 @@ def test_blind_edits_need_no_operator_model() -> None:
         (PAIRS, {"model": {"model": "m", "temprature": 1}}, "did you mean 'temperature'"),
         (PAIRS, {"budget": {"cals": 3}}, "did you mean 'calls'"),
         (PAIRS, {"deadline": 0}, "greater than 0"),
-        (PAIRS, {"model": "scripted:nowhere:x"}, "not to be found"),
+        (PAIRS, {"model": "scripted:nowhere:x"}, "there is no module"),
         (PAIRS, {"model": {"model": "m", "base_url": "http://x/v1", "api_key_env": "A_KEY_THAT_IS_NOT_SET"}}, "A_KEY_THAT_IS_NOT_SET"),
     ],
 )

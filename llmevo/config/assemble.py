@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from llmevo.config.schema import RunConfig
 from llmevo.config.task import Task
 from llmevo.core import ConfigError, Evaluate, Genome, Seed, Variation, content_key
+from llmevo.core.resolve import resolve
 from llmevo.engine import Stop, stop
 from llmevo.fitness import Case, Evaluator, Phenotype
 from llmevo.library import Template
@@ -27,6 +29,7 @@ KINDS: Mapping[str, type[Genome]] = {TextGenome.kind: TextGenome}
 EDITS = "edits"
 """The name that stands for blind edits in the place of an operator model."""
 
+SCRIPTED = "scripted:"
 WORDS = "words"
 """The name of the encoder that needs no model: hashed words."""
 
@@ -55,10 +58,10 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
     """The search of a configuration. Opens no connection; raises `ConfigError` for a missing key, model, operator or setting."""
     models: dict[str, Model] = {}
     if task.encoder is None:
-        models["task"] = connections.connect(_spec(config.models.task or config.models.operator, "task"))
+        models["task"] = connections.connect(_spec(config.models.task or config.models.operator, "task", task.near))
     operator = config.models.operator or config.models.task
     if operator is None or operator.model != EDITS:
-        models["operator"] = connections.connect(_spec(operator, "operator"))
+        models["operator"] = connections.connect(_spec(operator, "operator", task.near))
     seed = Seed.of(config.seed)
     kit = TextKit(
         task.seeds,
@@ -127,12 +130,14 @@ def _stops(config: RunConfig, plan: Plan[Any]) -> list[Stop]:
     return stops
 
 
-def _spec(model: Any, role: str) -> ModelSpec:
+def _spec(model: Any, role: str, near: Path | None) -> ModelSpec:
     if model is None or model.model == EDITS:
         raise ConfigError(
             f"which model is the {role} model? Add e.g. `models: {{{role}: embedded}}`, or a name with its `base_url`; "
             f"docs/models.md shows every kind"
         )
+    if model.model.startswith(SCRIPTED):
+        resolve(model.model.removeprefix(SCRIPTED), near)  # imports it from beside the run file, too
     return spec_of(model.model_dump())
 
 

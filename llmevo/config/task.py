@@ -25,6 +25,9 @@ from llmevo.fitness.isolated import IsolatedScorer
 from llmevo.library import TaskTemplate, load_prompts, load_seeds
 from llmevo.recipes.text import common_words
 
+MOST_LABELS = 20
+"""More different targets than these are no classes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -61,7 +64,7 @@ def load_task(config: TaskConfig, *, seed: int, near: Path | None) -> Task:
         splits.dev,
         splits.test,
         _scorer(config.scorer, splits.labels, near),
-        folder.task if folder else TaskTemplate(),
+        replace(folder.task if folder else TaskTemplate(), labels=_labels(splits)),
         tuple(seeds),
         config.description,
         _encoder(config.encoder, near),
@@ -80,6 +83,12 @@ def _scorer(config: str | ScorerConfig, labels: Sequence[str], near: Path | None
         return scorer
     found = scorer_named(config.function, labels, near)
     return replace(found, minimum=config.minimum) if isinstance(found, FunctionScorer) else found
+
+
+def _labels(splits: Splits) -> tuple[str, ...]:
+    """The classes that a task template may list: as named, or the targets themselves if they are few."""
+    found = sorted({target for case in splits.dev for target in case.targets})
+    return splits.labels or (tuple(found) if len(found) <= MOST_LABELS else ())
 
 
 def _splits(config: TaskConfig, seed: int, near: Path | None) -> Splits:

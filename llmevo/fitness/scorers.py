@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -239,8 +240,22 @@ def scorer_named(name: str, labels: Sequence[str] = (), near: Path | None = None
         return SHIPPED[name](labels)
     found = resolve(name, near)
     if callable(found) and not (hasattr(found, "minimum") and hasattr(found, "key")):
-        return FunctionScorer(found)
+        return FunctionScorer(_takes_a_case(found, name))
     if not callable(found):
         raise ConfigError(f"scorer {name!r} is a {type(found).__name__}, which cannot be called; name a function")
     scorer: Scorer = found
     return scorer
+
+
+def _takes_a_case(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The function, unless its second parameter is named as if it were the target: then every score would be wrong."""
+    try:
+        names = list(inspect.signature(function).parameters)
+    except ValueError:
+        return function
+    if len(names) > 1 and names[1] in MISTAKEN:
+        raise ConfigError(f"scorer {name!r} is called with (answer, case); {names[1]!r} would be a Case: take `case`, read `case.target`")
+    return function
+
+
+MISTAKEN = ("target", "expected", "reference", "gold", "label", "truth")

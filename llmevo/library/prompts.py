@@ -21,7 +21,7 @@ from llmevo.library.render import render, variable_line
 
 KEYS = ("system", "max_tokens", "stop", "temperature", "source")
 NEEDED = ("prompt", "input")
-OFFERED = (*NEEDED, "fields", "parts")
+OFFERED = (*NEEDED, "fields", "parts", "labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,13 @@ class TaskTemplate:
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     temperature: float | None = None
+    labels: tuple[str, ...] = ()
+    """The classes of the data, which a template may list; they come with the data, not with the file."""
 
     @property
     def key(self) -> str:
         """Content hash of all that reaches the model."""
-        return content_key([self.body, self.system, self.max_tokens, self.stop, self.temperature])
+        return content_key([self.body, self.system, self.max_tokens, self.stop, self.temperature, self.labels])
 
     def render(
         self,
@@ -52,7 +54,7 @@ class TaskTemplate:
         """The question. `fields` are the further columns of the case, `parts` all named parts of the
         genome.
         """
-        values = {"prompt": prompt, "input": input, "fields": fields or {}, "parts": parts or {}}
+        values = {"prompt": prompt, "input": input, "fields": fields or {}, "parts": parts or {}, "labels": list(self.labels)}
         return render(self.body, values, name=f"task template {self.name!r}").strip()
 
 

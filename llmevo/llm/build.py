@@ -17,8 +17,9 @@ from llmevo.core.errors import ConfigError, LlmevoError
 from llmevo.core.fitness import Usage
 from llmevo.core.secret import Secret
 from llmevo.core.seed import Seed
-from llmevo.llm.contract import LLM, CallFailed, Message, Reply, Request, Sampling
+from llmevo.llm.contract import LLM, CallFailed, Message, Reply, Request, Sampling, Unreachable
 from llmevo.llm.fallback import chain_key, charged, instead
+from llmevo.llm.faults import NoConnection
 from llmevo.llm.http import OPENAI, HttpLLM, checked_url
 from llmevo.llm.ledger import Booked, Ledger, Remembered
 from llmevo.llm.limiter import Gate
@@ -31,6 +32,8 @@ from llmevo.storage.database import Database
 from llmevo.storage.opening import refuse_network
 
 OPENAI_KEY = "OPENAI_API_KEY"
+KNOCKS = 3
+"""Attempts to find a server at the start, a second or two apart."""
 HELLO = Request((Message("user", "Hi"),), Sampling(max_tokens=16))
 """What is asked when only the fact of an answer matters."""
 
@@ -256,6 +259,24 @@ class Connections:
 def connect(spec: ModelSpec | str, **settings: Any) -> Model:
     """One model with a ledger of its own: `Connections(**settings).connect(spec)`."""
     return Connections(**settings).connect(spec)
+
+
+async def greet(model: Model) -> None:
+    """The preflight of a model, after a look whether anybody is there: at the start of a run nobody waits minutes for a typo."""
+    probe = getattr(model.endpoint, "probe", None)
+    for tried in range(KNOCKS):
+        if probe is None:
+            break
+        try:
+            await asyncio.sleep(tried)
+            await probe()
+            break
+        except NoConnection as error:
+            if tried + 1 == KNOCKS:
+                raise Unreachable(f"{error}. Start the server or correct base_url, then run this again: nothing was paid.") from error
+        except LlmevoError:
+            break  # somebody is there; the preflight finds out the rest
+    await preflight(model)
 
 
 async def preflight(model: Model) -> None:

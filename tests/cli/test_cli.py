@@ -113,6 +113,8 @@ def test_replay_says_where_a_changed_algorithm_differs(done: tuple[Path, Path, S
     before = len(server.requests)
     said = say(capsys, "replay", file, folder, "--set", "selection=tournament")
     assert said.code == 78 and re.search(r"birth \d+ of cohort \d+ is planned differently", said.err) and said.out == ""
+    other = say(capsys, "replay", file, folder, "--set", "task.scorer=contains")
+    assert other.code == 78 and "task.scorer" in other.err and other.out == ""
     assert len(server.requests) == before
 
 
@@ -130,7 +132,7 @@ def test_best_of_a_run_in_which_nobody_lived(place: Path, capsys: Capture) -> No
         values["task"] |= {"seeds": [], "description": "Good or bad."}
         file = write_run(place / "here", values)
         said = say(capsys, "run", file, "--run", place / "run")
-        assert said.code == 0 and "Nobody lived" in said.out and "refusal" in said.out
+        assert said.code == 78 and "Nobody lived" in said.out and "refusal" in said.err
         best = say(capsys, "best", place / "run")
         assert best.code == 78 and "nobody lived" in best.err
         assert json.loads(say(capsys, "show", place / "run", "--json").out)["best"] is None

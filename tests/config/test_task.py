@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from llmevo.config import Task, check_config, load_task
+from llmevo.config.schema import CasesConfig, TaskConfig
 from llmevo.core import ConfigError
 
 
@@ -103,3 +104,14 @@ def test_class_descriptions_begin_with_the_label_names(tmp_path: Path) -> None:
     assert task.seeds == ({"poor": "poor", "fine": "fine"},)
     given = load(tmp_path, cases=cases, phenotype="encoded", encoder="x", seeds=[{"fine": "B", "poor": "A"}])
     assert [list(one.items()) for one in given.seeds if not isinstance(one, str)] == [[("poor", "A"), ("fine", "B")]]
+
+
+def test_the_classes_of_the_data_reach_the_task_template(tmp_path: Path) -> None:
+    rows = "".join(f"text {i}\t{'spam' if i % 2 else 'ham'}\n" for i in range(20))
+    (tmp_path / "mail.tsv").write_text(rows)
+    config = TaskConfig(cases=CasesConfig(path="mail.tsv"), prompt="classification")
+    template = load_task(config, seed=0, near=tmp_path).template
+    assert "Classes: ham, spam" in template.render("Sort it.", "hello")
+    many = "".join(f"text {i}\tanswer {i}\n" for i in range(60))
+    (tmp_path / "mail.tsv").write_text(many)
+    assert "Classes" not in load_task(config, seed=0, near=tmp_path).template.render("Sort it.", "hello")

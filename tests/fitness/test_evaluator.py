@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -300,3 +301,9 @@ def test_a_target_that_a_scorer_cannot_use_is_named_before_anything_is_asked(nam
     cases = [Case("a", "one", "1"), Case("b", "nine", target)]
     with pytest.raises(ConfigError, match=said):
         Evaluator(Verbatim(), cases, scorer_named(name))
+
+
+def test_a_scorer_that_expects_the_target_instead_of_the_case_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mistaken_scorer.py").write_text("def score(answer, target):\n    return answer == target\n")
+    with pytest.raises(ConfigError, match=r"read `case\.target`"):
+        scorer_named("mistaken_scorer:score", near=tmp_path)
