@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from copy import copy
 
 from llmevo.core.fitness import FREE, Usage
 from llmevo.core.genome import canonical
@@ -57,6 +58,8 @@ async def charged(call: Awaitable[Reply], spent: Usage) -> Reply:
     try:
         reply = await call
     except CallFailed as error:
-        error.usage = spent + error.usage
-        raise
+        # A copy: equal questions in flight share one error, and each of them adds what it spent itself.
+        mine = copy(error)
+        mine.usage = spent + error.usage
+        raise mine from error
     return reply if spent == FREE else Reply(reply.text, spent + reply.usage, reply.finish, reply.estimated)

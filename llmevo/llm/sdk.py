@@ -15,8 +15,8 @@ from llmevo.core.fitness import FREE
 from llmevo.core.genome import canonical
 from llmevo.core.secret import Secret
 from llmevo.llm import wire
-from llmevo.llm.contract import Reply, Request, Unreachable
-from llmevo.llm.faults import Names, NoConnection, TimedOut, clean, from_status
+from llmevo.llm.contract import Reply, Request
+from llmevo.llm.faults import Names, NoConnection, TimedOut, Transient, clean, from_status
 from llmevo.llm.http import OPENAI, checked_url
 
 
@@ -158,7 +158,8 @@ def _translated(error: Exception, names: Names, timeout: float, clock: Clock) ->
         if isinstance(found, dict):
             said |= found
         return from_status(status, headers, json.dumps({"error": said}, default=str), names, clock)
-    return Unreachable(f"{where}: {clean(repr(error))}")
+    # Nobody knows what became of the call: it is booked at its upper bound.
+    return Transient(f"{where}: {clean(repr(error))}")
 
 
 def _headers(error: BaseException) -> dict[str, str]:
