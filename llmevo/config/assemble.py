@@ -70,6 +70,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
         cases=task.dev,
         description=task.description,
         vocabulary=task.vocabulary,
+        slots=task.slots,
         near=task.near,
     )
     plan: Plan[TextGenome] = planned(config.recipe, kit, config.settings, task.near)

@@ -139,6 +139,8 @@ class TaskConfig(Section):
     """Prompts to begin with: a list, or a file with one a line. By default those of the prompt folder."""
     description: str | None = None
     """The task in words, for operators that write prompts from a description and examples."""
+    slots: dict[str, str] = {}
+    """Values for the further slots that operators declare, by name."""
     fitness: Literal["score", "likelihood"] = "score"
     """What selects: the mean score, or, with an encoder, the smoother mean log-likelihood of the right class, which over-fits few
     examples less. The test cases are scored by the scorer in any case."""

@@ -45,6 +45,8 @@ class Task:
     """The sentence encoder, when class descriptions evolve."""
     vocabulary: tuple[str, ...] = ()
     max_tokens: int | None = None
+    slots: Mapping[str, str] = field(default_factory=dict)
+    """Values for the further slots of operators."""
     near: Path | None = None
     """The folder of the run file: the user's modules, operators and prompts are looked for there."""
 
@@ -70,6 +72,7 @@ def load_task(config: TaskConfig, *, seed: int, near: Path | None) -> Task:
         _encoder(config.encoder, near),
         tuple(words),
         config.max_tokens,
+        config.slots,
         near,
     )
 

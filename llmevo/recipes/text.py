@@ -45,7 +45,7 @@ class TextKit:
     """Founders from seeds, or written by the model when there are none; operators by name.
 
     With `llm` None the operators are blind edits of the same arity (words of `vocabulary` may be inserted): a control, and free.
-    `slots` are values for operators that declare them. `near` is where a user's `operators/` may lie.
+    `slots` are further values for operators that declare them. `near` is where a user's `operators/` may lie.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class TextKit:
         cases: Sequence[Case] = (),
         description: str | None = None,
         vocabulary: Sequence[str] = (),
+        slots: Mapping[str, Any] | None = None,
         near: Path | None = None,
         write: int = 10,
     ) -> None:
@@ -73,6 +74,7 @@ class TextKit:
         self._slots: dict[str, Any] = {"examples": Draw(tuple(cases), EXAMPLES)} if cases else {}
         if description:
             self._slots["task"] = description
+        self._slots |= slots or {}
         self.founders: Sequence[Variation[TextGenome]] = founders or [self.operator("from-task")] * write
 
     def operator(self, name: str) -> Variation[TextGenome]:
@@ -88,7 +90,7 @@ class TextKit:
         if missing:
             raise ConfigError(
                 f"operator {template.name!r} needs {' and '.join(missing)}: describe the task (`task: {{description: ...}}`) and give "
-                f"examples, or give prompts to begin with (`task: {{seeds: [...]}}`)"
+                f"examples, or give prompts to begin with (`task: {{seeds: [...]}}`); slots of your own: `task: {{slots: {{name: text}}}}`"
             )
         if template.arity == 0 and self._several:
             raise ConfigError(

@@ -10,7 +10,9 @@ import pytest
 
 from llmevo.config import Task, check_config, load_task
 from llmevo.config.schema import CasesConfig, TaskConfig
-from llmevo.core import ConfigError
+from llmevo.core import ConfigError, Seed
+from llmevo.llm import ScriptedLLM
+from llmevo.recipes.text import TextKit
 
 
 def load(near: Path, **task: Any) -> Task:
@@ -115,3 +117,13 @@ def test_the_classes_of_the_data_reach_the_task_template(tmp_path: Path) -> None
     many = "".join(f"text {i}\tanswer {i}\n" for i in range(60))
     (tmp_path / "mail.tsv").write_text(many)
     assert "Classes" not in load_task(config, seed=0, near=tmp_path).template.render("Sort it.", "hello")
+
+
+def test_slots_of_an_operator_of_ones_own_come_from_the_run_file(tmp_path: Path) -> None:
+    (tmp_path / "operators").mkdir()
+    text = "---\nparents: [a]\nslots: [tone]\nanswer: prompt\n---\nSay {{ a }} in a {{ tone }} tone, in <prompt>...</prompt>.\n"
+    (tmp_path / "operators" / "toned.md").write_text(text)
+    kit = TextKit(["one"], ScriptedLLM([]), seed=Seed.of(0), slots={"tone": "warm"}, near=tmp_path)
+    assert kit.operator("toned").arity == 1
+    with pytest.raises(ConfigError, match="slots of your own"):
+        TextKit(["one"], ScriptedLLM([]), seed=Seed.of(0), near=tmp_path).operator("toned")

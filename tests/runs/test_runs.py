@@ -342,6 +342,7 @@ OTHER: dict[str, Any] = {
     "task.test": 3,
     "task.phenotype": None,
     "task.fitness": None,
+    "task.slots": {"tone": "warm"},
     "task.encoder": None,
     "models.task.base_url": "other",
     "models.task.api_key_env": "SOME_KEY",
