@@ -103,7 +103,7 @@ class Shared:
 
         torch.set_num_threads(1)
         transformers.utils.logging.disable_progress_bar()
-        self._encode = sentence_encoder(model)
+        self._encode = sentence_encoder(model, batch=32)
         self._rows: dict[str, np.ndarray] = {}
         self._queue: queue.SimpleQueue[tuple[list[str], Future[None]]] = queue.SimpleQueue()
         self.encoded = 0

@@ -90,12 +90,12 @@ class Encoded:
         self._rows.update(zip(new, rows, strict=True))
 
 
-def sentence_encoder(name: str | Path, *, batch: int = 32, longest: int = 256) -> Encode:
+def sentence_encoder(name: str | Path, *, batch: int = 1, longest: int = 256) -> Encode:
     """An encoder from a transformers model: mean over the tokens of the last layer, normalised.
 
-    A folder is loaded without any network; another name is looked up on the hub. Texts are cut after `longest` tokens. Up to `batch`
-    texts of equal length in tokens share a forward pass. Nothing is padded, so a text's row does not depend on its company and runs
-    repeat exactly.
+    A folder is loaded without any network; another name is looked up on the hub. Texts are cut after `longest` tokens. With `batch` 1 a
+    text's row never depends on its company, so that runs repeat exactly. With more, texts of equal length in tokens share a forward
+    pass: faster, nothing is padded, but with several threads the last bits may depend on who shares it.
     """
     import numpy as np
 
