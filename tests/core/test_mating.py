@@ -62,7 +62,7 @@ def test_a_reassessed_individual_comes_back_as_itself() -> None:
 
 def test_arity_none_takes_any_number() -> None:
     for parents in ((), (A,), (A, B)):
-        plan(Toy("many", mutate, None), parents, SEED, 0)
+        assert plan(Toy("many", mutate, None), parents, SEED, 0).parents == parents
 
 
 def test_canonical_json() -> None:
