@@ -339,6 +339,7 @@ asyncio.run(IsolatedFunction("orphan:f", near=Path({str(near)!r}))("a"))
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
     asyncio.run(until(lambda: not any(alive(int(pid)) for pid in note.read_text().split())))
+    assert parent.returncode == -signal.SIGKILL
 
 
 def test_the_forms_of_a_result_are_those_that_are_asked_for() -> None:

@@ -397,7 +397,8 @@ def test_a_ledger_serves_one_loop_after_another() -> None:
     database = Database(None)
     model, _ = stack(ScriptedLLM(lambda request: "ok"), database)
     for i in range(3):
-        asyncio.run(model(ask(str(i))))
+        assert asyncio.run(model(ask(str(i)))).text == "ok"
+    assert len(database.rows("answers")) == 3
     database.close()
 
 

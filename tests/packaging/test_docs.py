@@ -57,14 +57,16 @@ def yaml_blocks(page: Path) -> list[Any]:
 
 
 @pytest.mark.parametrize("content", yaml_blocks(ROOT / "docs" / "models.md"))
-def test_models_of_the_page_on_models_are_understood(content: str) -> None:
+def test_models_of_the_page_on_models_are_understood(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is valid in a run file and can be connected, which opens no connection; those of an extra only where it is installed."""
     models = Models.model_validate(yaml.safe_load(content)["models"])
+    monkeypatch.setenv("LITELLM_MODE", "PRODUCTION")  # importing it to see whether it is there must not fetch a price list
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     env = {"OPENAI_API_KEY": "k" * 20, "PROXY_KEY": "k" * 20}
 
     async def connected(spec: ModelSpec) -> None:
         async with Connections(env=env) as connections:
-            connections.connect(spec)
+            assert connections.connect(spec).spec == spec
 
     for model in (models.task, models.operator):
         if model is None or model.model == EDITS or model.model.startswith("scripted:"):
@@ -80,7 +82,7 @@ def test_models_of_the_page_on_models_are_understood(content: str) -> None:
 @pytest.mark.parametrize("content", yaml_blocks(ROOT / "README.md"))
 def test_run_files_on_the_front_page_are_understood(content: str, tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(content)
-    read_config(tmp_path / "run.yaml")
+    assert read_config(tmp_path / "run.yaml").recipe == yaml.safe_load(content)["recipe"]
 
 
 def test_the_table_of_settings_on_models_is_complete() -> None:

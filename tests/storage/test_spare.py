@@ -179,4 +179,6 @@ def test_a_stale_shared_memory_file_does_no_harm(path: Path, tmp_path: Path, log
 def test_a_head_that_says_nothing_is_no_alarm(path: Path, head: bytes) -> None:
     Database(path, spare=True).close()
     path.with_suffix(".spare").write_bytes(head)
-    Database(path, spare=True).close()
+    database = Database(path, spare=True)
+    assert database.rows("births") == []
+    database.close()
