@@ -20,6 +20,18 @@ class Blobs(Protocol):
         ...
 
 
+class Shelf(Blobs, Protocol):
+    """Where the genomes of one record are written to and read from: blobs, and the other genomes."""
+
+    def holds(self, key: str) -> bool:
+        """Whether the record has the genome of this key already: then another one may name it instead of repeating it."""
+        ...
+
+    def genome(self, key: str) -> Genome:
+        """The genome of a key that it holds. Raises `StorageError` if it is missing or damaged."""
+        ...
+
+
 @runtime_checkable
 class Genome(Protocol):
     """An immutable value. Equal content, equal key; nothing else is promised.
@@ -39,12 +51,12 @@ class Genome(Protocol):
         """One line for a human."""
         ...
 
-    def dump(self, blobs: Blobs) -> dict[str, Any]:
-        """A JSON record from which `load` rebuilds an equal genome."""
+    def dump(self, shelf: Shelf, /) -> dict[str, Any]:
+        """A JSON record from which `load` rebuilds an equal genome. It may name others that the shelf holds by then."""
         ...
 
     @classmethod
-    def load(cls, record: Mapping[str, Any], blobs: Blobs) -> Self:
+    def load(cls, record: Mapping[str, Any], shelf: Shelf, /) -> Self:
         """The genome of a record that `dump` wrote."""
         ...
 

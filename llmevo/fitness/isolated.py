@@ -39,6 +39,11 @@ class _NoBlobs:
     def get(self, key: str) -> bytes:
         raise ConfigError("tensors are not sent to a worker process")
 
+    def holds(self, key: str) -> bool:
+        return False
+
+    genome = get
+
 
 class _Fitness(IsolatedFunction):
     form = "fitness"

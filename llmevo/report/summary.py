@@ -16,6 +16,7 @@ from llmevo.storage.answers import Answers
 from llmevo.storage.blobs import FolderBlobs
 from llmevo.storage.database import Database
 from llmevo.storage.folder import RECORD
+from llmevo.storage.genomes import Genomes
 from llmevo.storage.records import birth_from
 
 
@@ -74,11 +75,10 @@ def summarise(folder: Path, kinds: Mapping[str, type[Genome]]) -> Summary:
 def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]) -> Summary:
     told = dict(database.rows("told"))
     records = {(j, i): json.loads(text) for j, i, text in database.rows("births") if j in told}
-    genomes = {
-        key: kinds[kind].load(json.loads(text), FolderBlobs(folder / "blobs"))
-        for key, kind, text in database.rows("genomes")
-        if kind in kinds
-    }
+    written = {key: (kind, text) for key, kind, text in database.rows("genomes")}
+    shelf = Genomes(FolderBlobs(folder / "blobs"), kinds, written.get, folder / RECORD)
+    # In the order of their births, so that those that a genome names are there before it.
+    genomes = {row["genome"]: shelf.genome(row["genome"]) for _, row in sorted(records.items()) if "genome" in row}
     meta = dict(database.rows("meta"))
     frozen = json.loads(meta.get("frozen", "{}"))
     if not isinstance(frozen, dict):

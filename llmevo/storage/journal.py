@@ -8,16 +8,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from llmevo.core import Birth, Blobs, Genome, Individual, Mating, ReplayDiffers, StorageError, canonical, content_key
+from llmevo.core import Birth, Blobs, Genome, Individual, Mating, ReplayDiffers, canonical, content_key
 from llmevo.storage.database import Database
+from llmevo.storage.genomes import Genomes
 from llmevo.storage.records import birth_from, birth_record, told_record
 from llmevo.storage.soundness import START
 
 FLUSH_AFTER = 0.05
 """Seconds for which births are gathered into one commit, unless a tell comes first."""
-
-CACHED = 256
-"""How many genomes are kept while a record is read again: weights may be large, and most have left the population."""
 
 
 class Journal:
@@ -27,14 +25,15 @@ class Journal:
     """
 
     def __init__(self, database: Database, blobs: Blobs, kinds: Mapping[str, type[Genome]]) -> None:
-        self.database, self._blobs, self._kinds = database, blobs, kinds
+        self.database = database
         self.history = START
         """Hash over everything told so far: matings, genomes, values and case scores, in order."""
-        self._genomes: dict[str, Genome] = {}
+        self._genomes = Genomes(blobs, kinds, self._row, database.path)
         self._asked: dict[int, list[str]] = {j: json.loads(ids) for j, ids in database.rows("cohorts")}
         self._births: dict[tuple[int, int], str] = {(j, i): record for j, i, record in database.rows("births")}
         self._told: dict[int, str] = dict(database.rows("told"))
-        self._stored = {key for key, _, _ in database.rows("genomes")} if self._births else set()
+        for key, _, _ in database.rows("genomes") if self._births else ():
+            self._genomes.wrote(key)
         self._unwritten: list[tuple[str, tuple[Any, ...]]] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -74,10 +73,10 @@ class Journal:
     def born(self, j: int, births: Mapping[int, Birth[Any]]) -> None:
         """Notes births of cohort j, by their place in it. They are written soon, at the latest when the cohort is told."""
         for i, birth in births.items():
-            if isinstance(birth, Individual) and birth.genome.key not in self._stored:
-                record = canonical(birth.genome.dump(self._blobs))
+            if isinstance(birth, Individual) and not self._genomes.holds(birth.genome.key):
+                record = canonical(birth.genome.dump(self._genomes))
                 self._unwritten.append(("genomes", (birth.genome.key, birth.genome.kind, record)))
-                self._stored.add(birth.genome.key)
+                self._genomes.wrote(birth.genome.key)
             self._unwritten.append(("births", (j, i, canonical(birth_record(birth)))))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self.flush)
@@ -122,20 +121,8 @@ class Journal:
             return None
         record = json.loads(text)
         key = record.get("genome")
-        if key is not None and key not in self._genomes:
-            self._genomes[key] = self._load(key)
-            if len(self._genomes) > CACHED:
-                del self._genomes[next(iter(self._genomes))]
-        return birth_from(record, self._genomes)
+        return birth_from(record, {} if key is None else {key: self._genomes.genome(key)})
 
-    def _load(self, key: str) -> Genome:
+    def _row(self, key: str) -> tuple[str, str] | None:
         rows = self.database.rows("genomes", "WHERE key = ?", (key,))
-        if not rows:
-            raise StorageError(f"genome {key} is missing from {self.database.path}. `llmevo doctor` tells what else is.")
-        _, kind, record = rows[0]
-        if kind not in self._kinds:
-            raise StorageError(f"this run holds genomes of kind {kind!r}; known kinds: {', '.join(self._kinds)}")
-        genome = self._kinds[kind].load(json.loads(record), self._blobs)
-        if genome.key != key:
-            raise StorageError(f"genome {key} of {self.database.path} reads back as {genome.key}: the record was changed")
-        return genome
+        return (rows[0][1], rows[0][2]) if rows else None

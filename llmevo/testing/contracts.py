@@ -37,6 +37,7 @@ from llmevo.core import (
 )
 from llmevo.llm.contract import LLM, Finish, Reply, Request
 from llmevo.storage.blobs import MemoryBlobs
+from llmevo.storage.genomes import Genomes
 
 SCORES: tuple[tuple[float, ...], ...] = (
     (0.0, 0.0, 0.0, 0.0), (-3.0, -1.0, -2.0, -3.0), (0.5, 0.5, 0.5, 0.5), (0.1, 0.9, 0.4, 0.4), (1.0,), (2.0, -2.0), (1e300, -1e300, 0.0),
@@ -46,7 +47,7 @@ SCORES: tuple[tuple[float, ...], ...] = (
 
 def check_genome(genome: Genome, others: Sequence[Genome] = ()) -> None:
     """A value with a content key that survives the run file. `others` have other content."""
-    cls, blobs = type(genome), MemoryBlobs()
+    cls, blobs = type(genome), Genomes(MemoryBlobs(), {}, lambda key: None)
     assert isinstance(cls.kind, str) and cls.kind, "`kind` is a class attribute, a word that names the codec in run files"
     key = genome.key
     assert isinstance(key, str) and ":" in key.strip(":"), f"a key is a tagged hash such as 'b2:9f...', not {key!r}"
