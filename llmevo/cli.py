@@ -68,7 +68,12 @@ def run(
 @app.command()
 def refine(
     question: Annotated[str, typer.Argument(help="The question, or - to read it from standard input.", show_default=False)],
-    check: Annotated[str, typer.Option("--check", help="module:name of a function of an answer.", show_default=False)],
+    check: Annotated[str | None, typer.Option("--check", help="module:name of a function of an answer.")] = None,
+    judge: Annotated[str | None, typer.Option("--judge", help="Instead of a check: rubric, pairwise, or a judge of yours.")] = None,
+    judge_model: Annotated[str | None, typer.Option("--judge-model", help="Who judges; by default the model that answers.")] = None,
+    votes: Annotated[int, typer.Option("--votes", min=1, help="Votes of the judge for each answer.")] = 3,
+    good: Annotated[float | None, typer.Option("--good", help="The judge's score (0 to 1) from which on an answer is valid.")] = None,
+    reference: Annotated[list[str] | None, typer.Option("--reference", help="An answer to compare with; may be repeated.")] = None,
     model: Annotated[str, typer.Option("--model", help="A name, as in docs/models.md.")] = "embedded",
     base_url: Annotated[str | None, typer.Option("--base-url", help="Any OpenAI-compatible endpoint.")] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="ga-llm, revise, evoscale, islands, map-elites.")] = "ga-llm",
@@ -92,6 +97,7 @@ def refine(
     found = refined(
         sys.stdin.read() if question == "-" else question,
         check,
+        judge=_judge(judge, judge_model, base_url, votes, good, reference),
         model=ModelSpec(model, base_url=base_url),
         recipe=recipe,
         seed=seed,
@@ -107,6 +113,18 @@ def refine(
         console.show_refined(found)
     if found.answer is None:
         raise typer.Exit(ConfigError.exit_code if found.pause is None else found.pause.exit_code)
+
+
+def _judge(
+    name: str | None, model: str | None, base_url: str | None, votes: int, good: float | None, references: list[str] | None
+) -> dict[str, Any] | None:
+    """The options of a judge as they stand in Python."""
+    if name is None:
+        if model or good is not None or references:
+            raise ConfigError("--judge-model, --good and --reference belong to a judge: name one, e.g. `--judge rubric`")
+        return None
+    judging = {"judge": name, "votes": votes, "good": good, "references": references or []}
+    return judging if model is None else {**judging, "model": {"model": model, "base_url": base_url}}
 
 
 @app.command()

@@ -13,8 +13,9 @@ from llmevo.config import FREE_ON_RESUME, KINDS
 from llmevo.config.assemble import spec_of
 from llmevo.config.frozen import FREE_IN_MODELS, FROZEN, same_run
 from llmevo.config.reading import check_section, check_settings
-from llmevo.config.schema import BudgetConfig, ModelConfig
-from llmevo.core import Birth, BudgetExhausted, ConfigError, Individual, Pause, Seed, Usage, View, canonical
+from llmevo.config.schema import AnswerJudgeConfig, BudgetConfig, ModelConfig
+from llmevo.config.task import judging
+from llmevo.core import Birth, BudgetExhausted, ConfigError, Individual, Pause, Seed, Usage, VariationFailed, View, canonical
 from llmevo.core.blocking import blocking
 from llmevo.core.resolve import resolve
 from llmevo.engine import Outcome, Told, evolve, stop
@@ -22,6 +23,7 @@ from llmevo.engine.brake import GRACE, Brake
 from llmevo.engine.metered import Metered
 from llmevo.engine.progress import Progress
 from llmevo.fitness.check import Checked
+from llmevo.fitness.judge import JudgedAnswer
 from llmevo.llm.build import Connections, ModelSpec, greet
 from llmevo.recipes import Plan, planned
 from llmevo.recipes import recipe as named
@@ -61,8 +63,9 @@ class Refined:
 
 async def arefine(
     question: str,
-    check: Callable[[str], Any] | str,
+    check: Callable[..., Any] | str | None = None,
     *,
+    judge: str | Mapping[str, Any] | None = None,
     model: str | Mapping[str, Any] | ModelSpec = "embedded",
     recipe: str = "ga-llm",
     seed: int = 0,
@@ -79,24 +82,26 @@ async def arefine(
     """Refines an answer to a question until the check calls one valid, or until budget, deadline, steps or patience end.
 
     `check` (or its `module:name`) gets an answer and returns a bool, a number, a `Verdict`, or a pair of these and feedback; it may be
-    async. Founders are samples of the model. `settings` are those of the recipe. Without `run` nothing is left on disk; with it the
-    search can be continued. Raises `ConfigError` before anything is asked when something cannot work.
+    async. `judge` may stand in its place: the name of a judge, or a mapping with the keys `judge` (`rubric`, `pairwise`, or a file of
+    yours), `model`, `votes`, `criteria`, `good`, `references`, `panel`. Founders are samples of the model. `settings` are those of the
+    recipe. Without `run` nothing is left on disk; with it the search can be continued. Raises `ConfigError` before anything is asked
+    when something cannot work.
     """
     if deadline is not None and not deadline > 0:
         raise ConfigError(f"deadline: give seconds greater than 0, not {deadline!r}")
-    function = resolve(check, near) if isinstance(check, str) else check
-    checking: Checked[TextGenome] = Checked(function, reads=lambda genome: genome.part(ANSWER))
     limits = check_section(BudgetConfig, budget or {}, "budget")
     spending = Budget(**limits.model_dump(exclude={"evaluations"}))
     evaluations = Budget(evaluations=limits.evaluations, seconds=limits.seconds)
     spec, root = _spec(model), Seed.of(seed)
+    checks = _Checks(check, judge, spec, near)
     chosen = check_settings(named(recipe, near), settings, f"recipe {recipe}")
     # A rehearsal with nothing open: what cannot work is said before a folder exists.
     async with Connections(budget=spending, in_flight=in_flight, env=env) as rehearsal:
         answering = rehearsal.connect(spec)
-        planned(recipe, AnswerKit(question, answering, seed=root, near=near), chosen, near)
+        kit = AnswerKit(question, answering, seed=root, near=near)
+        planned(recipe, kit, chosen, near)
         frozen = _frozen({"recipe": recipe, "seed": seed, "question": question, **chosen}, spec)
-        frozen |= {"(check)": checking.key, "(model)": answering.key}
+        frozen |= {"(check)": checks.of(question, rehearsal, root).key, "(model)": answering.key, **checks.frozen}
     brake = Brake()
     brake.holds(spending, evaluations)
     timer = None
@@ -122,13 +127,20 @@ async def arefine(
                 kit = AnswerKit(question, connections.connect(spec), seed=root, near=near)
                 plan: Plan[TextGenome] = planned(recipe, kit, chosen, near)
                 if not journal.recorded and deadline is None:
-                    await greet(connections.connect(spec))
+                    for one in dict.fromkeys(map(connections.connect, (spec, checks.spec))):
+                        await greet(one)
                 sitting = _Sitting(on_cohort, lambda: stopwatch.note(evaluations.elapsed))
                 stops = [stop.matings(plan.matings), stop.barren(BARREN)]
                 if stagnation is not None:
                     stops.append(stop.stagnation(stagnation))
 
                 async def work() -> None:
+                    try:
+                        references = await checks.references(kit)
+                    except Pause as pause:
+                        sitting.outcome = replace(sitting.outcome, reason=str(pause), pause=pause)
+                        return
+                    checking = checks.of(question, connections, root, references)
                     sitting.outcome = await evolve(
                         plan.strategy,
                         Metered(checking, evaluations),
@@ -148,6 +160,49 @@ async def arefine(
                 return sitting.refined(connections.ledger.budget.spent)
         finally:
             await asyncio.to_thread(database.close)
+
+
+class _Checks:
+    """What decides on an answer: the user's check, or a judge. Exactly one of them."""
+
+    def __init__(
+        self,
+        check: Callable[..., Any] | str | None,
+        judge: str | Mapping[str, Any] | None,
+        model: ModelSpec,
+        near: Path | None,
+    ) -> None:
+        if (check is None) == (judge is None):
+            raise ConfigError("give either a check (a function of an answer) or a judge (e.g. `rubric`), and not both")
+        self._check = resolve(check, near) if isinstance(check, str) else check
+        self._config: AnswerJudgeConfig | None = None
+        self.frozen: dict[str, Any] = {}
+        self.spec = model
+        """The model that judges."""
+        if judge is not None:
+            values = {"judge": judge} if isinstance(judge, str) else judge
+            self._config = config = check_section(AnswerJudgeConfig, values, "judge")
+            self._judging = judging(config, near)
+            self.spec = model if config.model is None else spec_of(config.model.model_dump())
+            said = {f"judge.{name}": value for name, value in config.model_dump(mode="json", exclude={"model"}).items()}
+            self.frozen = {**said, **_frozen_model(self.spec, "judge.model")}
+
+    async def references(self, kit: AnswerKit) -> tuple[str, ...]:
+        """What answers are compared with to the end of the search: as given, or a panel of samples, recorded like any other answer."""
+        if self._config is None or self._config.references or not self._judging.needs_reference:
+            return () if self._config is None else tuple(self._config.references)
+        try:
+            return await kit.panel(self._config.panel)
+        except VariationFailed as error:
+            raise ConfigError(f"there is nothing to compare answers with: {error}; give `references`") from error
+
+    def of(self, question: str, connections: Connections, seed: Seed, references: tuple[str, ...] = ()) -> Checked[TextGenome]:
+        """The evaluation of answers."""
+        if self._config is None:
+            assert self._check is not None, "the constructor refuses neither"
+            return Checked(self._check, reads=_answer)
+        judge = self._judging.by(connections.connect(self.spec), seed)
+        return Checked(JudgedAnswer(judge, question, references, good=self._config.good), reads=_answer)
 
 
 class _Sitting:
@@ -195,6 +250,10 @@ class _Sitting:
         return tuple(reversed(line))
 
 
+def _answer(genome: TextGenome) -> str:
+    return genome.part(ANSWER)
+
+
 def _valid(birth: Birth[TextGenome]) -> bool:
     return isinstance(birth, Individual) and birth.fitness.ok and birth.fitness.violation == 0
 
@@ -208,11 +267,14 @@ def _spec(model: str | Mapping[str, Any] | ModelSpec) -> ModelSpec:
 
 def _frozen(settings: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:
     """What decides a refinement, flat: another value of it is another run."""
-    model = {f"model.{name}": value for name, value in asdict(spec).items() if name not in FREE_IN_MODELS}
-    return {**{name: value for name, value in settings.items() if name not in FREE_ON_RESUME}, **model}
+    return {**{name: value for name, value in settings.items() if name not in FREE_ON_RESUME}, **_frozen_model(spec, "model")}
 
 
-def refine(question: str, check: Callable[[str], Any] | str, **options: Any) -> Refined:
+def _frozen_model(spec: ModelSpec, prefix: str) -> dict[str, Any]:
+    return {f"{prefix}.{name}": value for name, value in asdict(spec).items() if name not in FREE_IN_MODELS}
+
+
+def refine(question: str, check: Callable[..., Any] | str | None = None, **options: Any) -> Refined:
     """`arefine` for programs without an event loop: same options, same result."""
     return blocking("refine", lambda: arefine(question, check, **options))
 

@@ -13,7 +13,7 @@ from llmevo.config.task import Task
 from llmevo.core import ConfigError, Evaluate, Genome, Seed, Variation, content_key
 from llmevo.core.resolve import resolve
 from llmevo.engine import Stop, stop
-from llmevo.fitness import Case, Evaluator, Phenotype
+from llmevo.fitness import Case, Evaluator, Judging, Phenotype, Scorer
 from llmevo.library import Template
 from llmevo.llm import ModelSpec, Price
 from llmevo.llm.build import Connections, Model
@@ -47,7 +47,7 @@ class Search:
     stops: tuple[Stop, ...]
     founders: Sequence[Variation[TextGenome]]
     models: Mapping[str, Model]
-    """By role: task, operator."""
+    """By role: task, operator, judge."""
     instructions: Sequence[Template]
     """The operators that the operator model follows."""
     fingerprint: Mapping[str, str]
@@ -63,6 +63,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
     if operator is None or operator.model != EDITS:
         models["operator"] = connections.connect(_spec(operator, "operator", task.near))
     seed = Seed.of(config.seed)
+    scorer = _scorer(config, task, connections, models, seed)
     kit = TextKit(
         task.seeds,
         models.get("operator"),
@@ -77,8 +78,8 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
 
     def evaluator(cases: tuple[Case, ...]) -> Evaluator[TextGenome]:
         if task.encoder is not None:
-            return Evaluator(Encoded(_encoder(task.encoder), key=config.task.encoder or task.encoder), cases, task.scorer)
-        return Evaluator(Prompted(models["task"], task.template, max_tokens=task.max_tokens), cases, task.scorer)
+            return Evaluator(Encoded(_encoder(task.encoder), key=config.task.encoder or task.encoder), cases, scorer)
+        return Evaluator(Prompted(models["task"], task.template, max_tokens=task.max_tokens), cases, scorer)
 
     dev = evaluator(task.dev)
     evaluate: Evaluate[TextGenome] = dev
@@ -95,13 +96,23 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
         tuple(kit.instructions),
         {
             "answers": dev.phenotype.key,
-            "scorer": task.scorer.key,
+            "scorer": scorer.key,
             "dev cases": _content(task.dev),
             "test cases": _content(task.test),
             "seeds": content_key([dict(one) if isinstance(one, Mapping) else one for one in task.seeds]),
             "operator model": models["operator"].key if "operator" in models else EDITS,
         },
     )
+
+
+def _scorer(config: RunConfig, task: Task, connections: Connections, models: dict[str, Model], seed: Seed) -> Scorer:
+    """The scorer of a task; a judge gets its model."""
+    if not isinstance(task.scorer, Judging):
+        if config.models.judge is not None:
+            raise ConfigError("models.judge: nobody is judged; add `task: {scorer: {judge: rubric}}`, or leave the model out")
+        return task.scorer
+    models["judge"] = connections.connect(_spec(config.models.judge, "judge", task.near))
+    return task.scorer.by(models["judge"], seed)
 
 
 def _content(cases: Sequence[Case]) -> str:

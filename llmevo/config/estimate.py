@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from llmevo.config.assemble import Search
 from llmevo.config.task import Task
 from llmevo.core import Usage
+from llmevo.fitness import Evaluator, Judging
+from llmevo.fitness.judge import MAX_TOKENS as VERDICT
 from llmevo.library import Template
 from llmevo.llm.build import Model
 from llmevo.llm.contract import Message, Request, Sampling
@@ -26,6 +28,8 @@ CHILD = 240
 RECORD = 8_000
 """Most characters of a parent's failures or feedback in an instruction."""
 REPAIR = 400
+FENCES = 400
+"""Characters of the marks around what a judge is shown."""
 MANY = 10
 """Parents of an operator that takes any number."""
 
@@ -55,7 +59,7 @@ def estimate(search: Search, task: Task) -> list[Estimate]:
     if writer is not None:
         limits = [max(_caps(model, one)) for one in search.instructions for model in writer.chain]
         longest += CHARACTERS_PER_TOKEN * max(limits, default=0)
-    rows = []
+    rows: list[Estimate] = []
     greeted: list[Model] = []
     # The last cohort is asked as a whole.
     most = plan.matings + plan.batch - 1
@@ -87,7 +91,38 @@ def estimate(search: Search, task: Task) -> list[Estimate]:
             times = len(most_caps)
             worst = _times(most - given, times * (once + again), 2 * sum(most_caps), 2 * times)
             rows.append(_row("operator", one, _times(children, into, CHILD / CHARACTERS_PER_TOKEN), worst, greeted, place))
+    if isinstance(task.scorer, Judging):
+        rows += _judged(search, task, task.scorer, most, greeted)
     return rows
+
+
+def _judged(search: Search, task: Task, judging: Judging, most: int, greeted: list[Model]) -> list[Estimate]:
+    """The rows of the judge. Expected: every verdict is read at once. Worst: every reply is cut, and repaired once."""
+    selects = isinstance(search.evaluate, Evaluator)
+    dev, template, judge = task.dev if selects else (), judging.template, search.models["judge"]
+    fixed = _size(template.body) + _size(template.system) + sum(map(_size, judging.slots.values()))
+    prompted = search.phenotype if isinstance(search.phenotype, Prompted) else None
+    longest = max(_answers(search.models["task"], prompted)) if prompted else CHILD
+    each = [(judging.calls(len(case.targets)), _size(case.input) + sum(map(_size, case.targets))) for case in (*dev, *task.test)]
+    times = [search.plan.matings] * len(dev) + [1] * len(task.test)
+    calls = sum(count * asked for (asked, _), count in zip(each, times, strict=True))
+    worst_calls = sum(asked for asked, _ in each[: len(dev)]) * most + sum(asked for asked, _ in each[len(dev) :])
+    material = statistics.fmean(size for _, size in each) if each else 0
+    into = FRAME + (fixed + material + CHILD) / CHARACTERS_PER_TOKEN
+    rows = []
+    for place, one in enumerate(judge.chain):
+        caps = _twice(one, one.spec.max_tokens or template.max_tokens or VERDICT)
+        frames = one.upper(Request(tuple(Message(role, "") for role in ("system", "user", "assistant", "user")))).tokens_in
+        once = fixed + max((size for _, size in each), default=0) + CHARACTERS_PER_TOKEN * longest + FENCES + frames
+        again = once + CHARACTERS_PER_TOKEN * max(caps) + REPAIR
+        worst = _times(worst_calls, len(caps) * (once + again), 2 * sum(caps), 2 * len(caps))
+        rows.append(_row("judge", one, _times(calls, into, CHILD / CHARACTERS_PER_TOKEN), worst, greeted, place))
+    return rows
+
+
+def _answers(model: Model, phenotype: Prompted) -> list[int]:
+    """The bounds under which the models of the task may answer."""
+    return [cap for one in model.chain for cap in _twice(one, one.spec.sampling(phenotype.sampling).max_tokens)]
 
 
 def _row(role: str, model: Model, expected: Usage, worst: Usage, greeted: list[Model], place: int) -> Estimate:

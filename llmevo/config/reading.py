@@ -235,14 +235,20 @@ def _is_branch(part: str | int) -> bool:
 
 
 def _siblings(root: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
-    model: Any = root
+    """The keys that are known where an unknown one stands; of several kinds of section, those of all."""
+    models: list[Any] = [root]
     for part in place:
-        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        if field is None:
-            return []
-        options = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        model = next((one for one in options if hasattr(one, "model_fields")), None)
-    return list(model.model_fields) if model else []
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
+        models = [model for field in fields for model in _sections_in(field.annotation)]
+    return [name for model in models for name in model.model_fields]
+
+
+def _sections_in(annotation: Any) -> list[Any]:
+    """The sections that an annotation names, inside unions and `Annotated`."""
+    if hasattr(annotation, "model_fields"):
+        return [annotation]
+    inner = (getattr(annotation, "__origin__", None), *getattr(annotation, "__args__", ()))
+    return [model for one in inner if one is not None and one is not annotation for model in _sections_in(one)]
 
 
 def _at(lines: Lines, place: tuple[Any, ...]) -> str:

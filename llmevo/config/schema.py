@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(gt=0)]
@@ -58,10 +58,11 @@ class ModelConfig(Section):
 
 
 class Models(Section):
-    """Who does the task and who writes the children. `operator: edits` needs no model: blind edits of words."""
+    """Who does the task, who writes the children, who judges. `operator: edits` needs no model: blind edits of words."""
 
     task: ModelConfig | None = None
     operator: ModelConfig | None = None
+    judge: ModelConfig | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -123,6 +124,61 @@ class ScorerConfig(Section):
     """`{}` for worker processes with the usual limits; without it the function runs in a thread of this process."""
 
 
+CRITERIA = "the answer is right, complete, to the point and clear"
+
+
+class JudgeConfig(Section):
+    """A model as scorer: `models.judge` grades answers (`rubric`), or compares them with the target (`pairwise`)."""
+
+    judge: str
+    """A file of `prompts/judges/`, by name."""
+    votes: Count = 3
+    """Samples of the judge for each answer; a comparison asks each of them twice, with the sides swapped."""
+    aggregate: Literal["median", "mean"] | None = None
+    """By default the median of grades and the mean of comparisons."""
+    criteria: str = CRITERIA
+    """What counts, for the slot of that name."""
+    slots: dict[str, str] = {}
+    """Values for further slots of a judge of yours."""
+
+
+class AnswerJudgeConfig(JudgeConfig):
+    """A model as the check of one answer that is refined."""
+
+    model: ModelConfig | None = None
+    """Who judges; by default the model that answers, which is kind to answers of its own."""
+    good: Annotated[float, Field(gt=0, le=1)] | None = None
+    """From this score on (0 to 1) an answer is valid and ends the search."""
+    references: list[str] = []
+    """What answers are compared with."""
+    panel: Count = 3
+    """Without references: so many samples of the answering model, drawn before the search and the same to its end."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name(cls, value: Any) -> Any:
+        """The model may be given by its name alone."""
+        if isinstance(value, Mapping) and isinstance(value.get("model"), str):
+            return {**value, "model": {"model": value["model"]}}
+        return value
+
+
+def _scorer_kind(value: Any) -> str:
+    """Which kind of scorer is meant, so that only its own keys are spoken of in an error."""
+    if isinstance(value, str):
+        return "str"
+    named = "judge" in value if isinstance(value, Mapping) else isinstance(value, JudgeConfig)
+    return JudgeConfig.__name__ if named else ScorerConfig.__name__
+
+
+AnyScorer = Annotated[
+    Annotated[str, Tag("str")]
+    | Annotated[ScorerConfig, Tag(ScorerConfig.__name__)]
+    | Annotated[JudgeConfig, Tag(JudgeConfig.__name__)],
+    Discriminator(_scorer_kind),
+]
+
+
 class TaskConfig(Section):
     """What the prompts are for: examples, how answers are scored, where the search begins."""
 
@@ -131,8 +187,8 @@ class TaskConfig(Section):
     """Examples that select: a count, or a share."""
     test: Share | CasesConfig | None = None
     """Examples that are scored once at the end: a count, a share, a file of their own, or what `dev` leaves (default)."""
-    scorer: str | ScorerConfig = "exact"
-    """A shipped scorer, `module:name`, or `{function: module:name, isolate: {...}}`."""
+    scorer: AnyScorer = "exact"
+    """A shipped scorer, `module:name`, `{function: module:name, isolate: {...}}`, or `{judge: rubric, ...}`."""
     prompt: str | None = None
     """A prompt folder: how a prompt wraps an input, and seeds."""
     seeds: list[str | dict[str, str]] | str | None = None

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from llmevo.config.schema import CasesConfig, ScorerConfig, TaskConfig
+from llmevo.config.schema import CasesConfig, JudgeConfig, ScorerConfig, TaskConfig
 from llmevo.core import ConfigError
 from llmevo.fitness import (
     Case,
     FunctionScorer,
+    Judging,
     Scorer,
     Splits,
     apart,
@@ -22,7 +23,7 @@ from llmevo.fitness import (
     split,
 )
 from llmevo.fitness.isolated import IsolatedScorer
-from llmevo.library import TaskTemplate, load_prompts, load_seeds
+from llmevo.library import TaskTemplate, load_judge, load_prompts, load_seeds
 from llmevo.recipes.text import common_words
 
 MOST_LABELS = 20
@@ -37,7 +38,8 @@ class Task:
     """Selects."""
     test: tuple[Case, ...]
     """Scored once, at the end; a search never sees it."""
-    scorer: Scorer
+    scorer: Scorer | Judging
+    """A judge gets its model when the search is assembled."""
     template: TaskTemplate = field(default_factory=TaskTemplate)
     seeds: tuple[str | Mapping[str, str], ...] = ()
     description: str | None = None
@@ -77,9 +79,18 @@ def load_task(config: TaskConfig, *, seed: int, near: Path | None) -> Task:
     )
 
 
-def _scorer(config: str | ScorerConfig, labels: Sequence[str], near: Path | None) -> Scorer:
+def judging(config: JudgeConfig, near: Path | None) -> Judging:
+    """The judge of a configuration, still without its model."""
+    template = load_judge(config.judge, near)
+    criteria = {"criteria": config.criteria} if "criteria" in template.slots else {}
+    return Judging(template, {**criteria, **config.slots}, config.votes, config.aggregate)
+
+
+def _scorer(config: str | ScorerConfig | JudgeConfig, labels: Sequence[str], near: Path | None) -> Scorer | Judging:
     if isinstance(config, str):
         return scorer_named(config, labels, near)
+    if isinstance(config, JudgeConfig):
+        return judging(config, near)
     if config.isolate is not None:
         scorer = IsolatedScorer(config.function, minimum=config.minimum, near=near, **config.isolate.model_dump())
         _ = scorer.key  # imports it in a worker: what cannot work is said now

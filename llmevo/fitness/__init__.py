@@ -5,6 +5,7 @@ from llmevo.fitness.contract import Answer, Case, Failure, NoAnswer, Phenotype, 
 from llmevo.fitness.evaluator import Evaluator
 from llmevo.fitness.files import from_rows, load_aligned, load_file, load_hub
 from llmevo.fitness.functions import FunctionFitness, FunctionScorer
+from llmevo.fitness.judge import Judge, Judging, NoVerdict
 from llmevo.fitness.scorers import SHIPPED, scorer_named
 
 __all__ = [
@@ -15,7 +16,10 @@ __all__ = [
     "Failure",
     "FunctionFitness",
     "FunctionScorer",
+    "Judge",
+    "Judging",
     "NoAnswer",
+    "NoVerdict",
     "Phenotype",
     "Score",
     "Scorer",

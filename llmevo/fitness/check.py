@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -14,7 +13,7 @@ from llmevo.core.fitness import FREE, Fitness, Usage, as_score
 from llmevo.core.gather import gather
 from llmevo.core.genome import Genome
 from llmevo.core.resolve import function_key
-from llmevo.fitness.functions import described
+from llmevo.fitness.functions import described, is_async, takes_context
 
 G = TypeVar("G", bound=Genome)
 
@@ -57,23 +56,25 @@ def verdict(found: Any) -> Verdict:
 
 
 class Checked(Generic[G]):
-    """A check as an evaluation. The check gets what `reads` gives of a genome: the answer's text.
+    """A check as an evaluation. The check gets what `reads` gives of a genome: the answer's text; and `context`, if it has such a
+    parameter.
 
     A sync check runs in a thread. What it raises, and what is no verdict, fails the answer and is recorded; a `Pause` stops the run.
     """
 
     whole_cohort = False
 
-    def __init__(self, check: Callable[[str], Any], reads: Callable[[G], str]) -> None:
+    def __init__(self, check: Callable[..., Any], reads: Callable[[G], str]) -> None:
         if not callable(check):
             raise ConfigError(f"a check is a function of an answer, not {type(check).__name__}")
         self.check, self._reads = check, reads
-        self._waits = inspect.iscoroutinefunction(check) or inspect.iscoroutinefunction(getattr(check, "__call__", None))  # noqa: B004
+        self._waits = is_async(check)
+        self._with_context = takes_context(check)
 
     @property
     def key(self) -> str:
-        """Where the check is and what its source hashes to."""
-        return f"check({function_key(self.check)})"
+        """What the check says it is, or where it is and what its source hashes to."""
+        return f"check({getattr(self.check, 'key', None) or function_key(self.check)})"
 
     async def __call__(self, genomes: Sequence[G], contexts: Sequence[Context]) -> list[Fitness]:
         return await gather(self._one(genome, context) for genome, context in zip(genomes, contexts, strict=True))
@@ -81,7 +82,8 @@ class Checked(Generic[G]):
     async def _one(self, genome: G, context: Context) -> Fitness:
         answer = self._reads(genome)
         try:
-            found = await self.check(answer) if self._waits else await asyncio.to_thread(self.check, answer)
+            more = {"context": context} if self._with_context else {}
+            found = await self.check(answer, **more) if self._waits else await asyncio.to_thread(self.check, answer, **more)
             return as_fitness(verdict(found), context.meter.usage)
         except (Pause, ConfigError):
             raise

@@ -38,10 +38,7 @@ class FunctionScorer:
 
     @cached_property
     def _with_context(self) -> bool:
-        try:
-            return "context" in inspect.signature(self.function).parameters
-        except ValueError:
-            return False
+        return takes_context(self.function)
 
     async def __call__(self, answer: str, case: Case, context: Context) -> Score:
         more = {"context": context} if self._with_context else {}
@@ -55,6 +52,14 @@ def is_async(function: Callable[..., Any]) -> bool:
     """Whether calling it gives a coroutine, also for an object with an async `__call__`."""
     inner = getattr(type(function), "__call__", None)  # noqa: B004
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(inner)
+
+
+def takes_context(function: Callable[..., Any]) -> bool:
+    """Whether a user's function has a parameter `context`."""
+    try:
+        return "context" in inspect.signature(function).parameters
+    except ValueError:
+        return False
 
 
 def scored(value: Any) -> Score:

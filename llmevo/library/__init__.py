@@ -1,12 +1,14 @@
 """Instructions as files: find them, check them, render them, read the replies."""
 
 from llmevo.library.find import Found, find, listing
+from llmevo.library.judge import JudgeTemplate, load_judge
 from llmevo.library.operator import Template, load_operator
 from llmevo.library.prompts import PromptFolder, TaskTemplate, load_prompts, load_seeds, load_task
 from llmevo.library.reader import Unread, clean, is_refusal, read
 
 __all__ = [
     "Found",
+    "JudgeTemplate",
     "PromptFolder",
     "TaskTemplate",
     "Template",
@@ -15,6 +17,7 @@ __all__ = [
     "find",
     "is_refusal",
     "listing",
+    "load_judge",
     "load_operator",
     "load_prompts",
     "load_seeds",

@@ -12,16 +12,18 @@ from typing import Literal
 from llmevo.core.errors import ConfigError
 from llmevo.core.resolve import nearest
 
-Kind = Literal["operators", "prompts"]
+Kind = Literal["operators", "prompts", "judges"]
 Origin = Literal["user", "package", "checkout"]
 
 PACKAGE = Path(__file__).resolve().parents[1]
+PLACES: dict[Kind, str] = {"operators": "operators", "prompts": "prompts", "judges": "prompts/judges"}
+WORDS: dict[Kind, str] = {"operators": "operator", "prompts": "prompt folder", "judges": "judge"}
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*")
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A library entry: an operator's file or a prompt folder, and which of the three places it came from."""
+    """A library entry: a file of an operator or a judge, or a prompt folder, and which of the three places it came from."""
 
     name: str
     path: Path
@@ -32,38 +34,39 @@ def roots(kind: Kind, user: Path | None = None) -> list[tuple[Origin, Path]]:
     """The existing folders of a kind in the order in which they win. `user` is the folder that holds the
     user's `operators/` and `prompts/` (usually the run file's).
     """
+    place = PLACES[kind]
     places: list[tuple[Origin, Path]] = []
-    shipped: list[tuple[Origin, Path]] = [("package", PACKAGE / "_library" / kind)]
+    shipped: list[tuple[Origin, Path]] = [("package", PACKAGE / "_library" / place)]
     if _is_checkout(PACKAGE.parent):
-        shipped.append(("checkout", PACKAGE.parent / kind))
-    if user is not None and all((user / kind).resolve() != path for _, path in shipped):
-        places.append(("user", user / kind))
+        shipped.append(("checkout", PACKAGE.parent / place))
+    if user is not None and all((user / place).resolve() != path for _, path in shipped):
+        places.append(("user", user / place))
     return [(origin, path) for origin, path in (*places, *shipped) if path.is_dir()]
 
 
 def listing(kind: Kind, user: Path | None = None) -> list[Found]:
     """Every entry by name, each once: the one that a look-up of its name gives."""
+    folders = kind == "prompts"
     found: dict[str, Found] = {}
     for origin, root in roots(kind, user):
-        for path in sorted(root.glob("*.md") if kind == "operators" else root.rglob("task.md")):
-            name = path.stem if kind == "operators" else path.parent.relative_to(root).as_posix()
-            found.setdefault(name, Found(name, path if kind == "operators" else path.parent, origin))
+        for path in sorted(root.rglob("task.md") if folders else root.glob("*.md")):
+            name = path.parent.relative_to(root).as_posix() if folders else path.stem
+            found.setdefault(name, Found(name, path.parent if folders else path, origin))
     return [found[name] for name in sorted(found)]
 
 
 def find(kind: Kind, name: str, user: Path | None = None) -> Found:
     """The entry that a name means. Raises `ConfigError` with the nearest name and the places searched."""
-    what = "operator" if kind == "operators" else "prompt folder"
     if not NAME.fullmatch(name) or ".." in name:
         raise ConfigError(f"{name!r} is no name of an entry in {kind}: use letters, digits, '-', '_', e.g. {'evoprompt-ga'!r}")
     places = roots(kind, user)
     for origin, root in places:
-        path = root / f"{name}.md" if kind == "operators" else root / name
-        if path.is_file() if kind == "operators" else path.is_dir():
+        path = root / name if kind == "prompts" else root / f"{name}.md"
+        if path.is_dir() if kind == "prompts" else path.is_file():
             return Found(name, path, origin)
     searched = ", ".join(str(root) for _, root in places) or "no folder exists"
     hint = nearest(name, [one.name for one in listing(kind, user)])
-    raise ConfigError(f"there is no {what} {name!r} (searched: {searched}){hint}")
+    raise ConfigError(f"there is no {WORDS[kind]} {name!r} (searched: {searched}){hint}")
 
 
 @cache

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmevo.core import ConfigError, Seed, Variation
+from llmevo.core import ConfigError, Context, Seed, Variation, VariationFailed
+from llmevo.core.gather import gather
 from llmevo.library import load_operator
 from llmevo.llm.contract import LLM
 from llmevo.text import Instruct, TextGenome, WordEdits, on
@@ -39,3 +40,22 @@ class AnswerKit:
             raise ConfigError(f"operator {name!r} has the slots {', '.join(template.slots)}; an answer offers only `question`")
         slots = {slot: self._question for slot in template.slots}
         return Instruct(template, self._llm, slots=slots, part=ANSWER)
+
+    async def panel(self, count: int) -> tuple[str, ...]:
+        """Samples of the model that answers are compared with: the same ones whenever they are asked for, and paid once.
+
+        Raises `VariationFailed` when none of them could be read.
+        """
+
+        async def sample(i: int) -> str | VariationFailed:
+            try:
+                genome = await Asked(self._question, self._ask, self._llm)((), Context(self.seed.fold("panel", i), f"panel {i}"))
+            except VariationFailed as error:
+                return error
+            return genome.part(ANSWER)
+
+        drawn = await gather(map(sample, range(count)))
+        texts = tuple(dict.fromkeys(one for one in drawn if isinstance(one, str)))
+        if not texts:
+            raise next(one for one in drawn if isinstance(one, VariationFailed))
+        return texts

@@ -29,7 +29,7 @@ WAITING = {
     "X10": "waits for models that are loaded with code of their own",
     "S18": "waits for trackers (there is none yet)",
     "E9": "waits for re-scoring of finalists",
-    "X12": "partly: tags in quoted text are made inert and no tools are given; a random fence is not built",
+    "X12": "partly: tags in quoted text are made inert, no tools are given; a drawn fence is around what a judge sees, not an operator",
 }
 HEAD = """# Reliability
 
