@@ -165,10 +165,10 @@ class AnswerJudgeConfig(JudgeConfig):
 
 def _scorer_kind(value: Any) -> str:
     """Which kind of scorer is meant, so that only its own keys are spoken of in an error."""
-    if isinstance(value, str):
-        return "str"
-    named = "judge" in value if isinstance(value, Mapping) else isinstance(value, JudgeConfig)
-    return JudgeConfig.__name__ if named else ScorerConfig.__name__
+    if isinstance(value, Mapping | Section):
+        judged = "judge" in value if isinstance(value, Mapping) else isinstance(value, JudgeConfig)
+        return JudgeConfig.__name__ if judged else ScorerConfig.__name__
+    return "str"
 
 
 AnyScorer = Annotated[
