@@ -40,6 +40,8 @@ class NoAnswer:
     """
 
     reason: str
+    fails: bool = False
+    """Whether the genome itself cannot answer anything (out of memory, an overflow): then it fails instead."""
 
 
 Answer = str | NoAnswer

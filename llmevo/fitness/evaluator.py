@@ -106,6 +106,9 @@ class Evaluator(Generic[G]):
         return chosen
 
     async def _fitness(self, genome: G, answers: Sequence[Answer], context: Context, cases: Sequence[Case]) -> Fitness:
+        broken = next((answer for answer in answers if isinstance(answer, NoAnswer) and answer.fails), None)
+        if broken is not None:
+            return Fitness.failed(broken.reason, context.meter.usage)
         pairs = zip(answers, cases, strict=True)
         scoring = (self._score(answer, case, context) for answer, case in pairs)
         waits = getattr(self.scorer, "waits", True)

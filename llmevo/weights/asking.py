@@ -1,0 +1,80 @@
+"""How a case becomes tokens: the task's template, the model's chat template, the answer behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from llmevo.core.errors import ConfigError
+from llmevo.core.genome import content_key
+from llmevo.fitness.contract import Case
+from llmevo.library.prompts import TaskTemplate
+from llmevo.weights.hf import Base
+from llmevo.weights.programs import Choice, Forced, Greedy, Ids
+
+
+@dataclass(frozen=True)
+class Asking:
+    """One prompt for all cases: with weights it is the model that changes, not the words.
+
+    `chat` says whether the model's chat template is put around it; None: if it has one.
+    """
+
+    base: Base
+    prompt: str = ""
+    task: TaskTemplate = field(default_factory=TaskTemplate)
+    chat: bool | None = None
+
+    @property
+    def key(self) -> str:
+        """The words around an input."""
+        return content_key([self.prompt, self.task.key, self.chat])
+
+    def question(self, case: Case) -> Ids:
+        """The tokens of a case's question, up to where the answer begins."""
+        text = self.task.render(self.prompt, case.input, case.fields)
+        tokenizer = self.base.tokenizer
+        template = getattr(tokenizer, "chat_template", None)
+        if self.chat and not template:
+            raise ConfigError(f"the tokenizer of {self.base.name} has no chat template: set chat to false")
+        if template and self.chat is not False:
+            turns = [{"role": "system", "content": self.task.system}] if self.task.system else []
+            turns.append({"role": "user", "content": text})
+            text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            return self._ids(text, special=False)
+        return self._ids(f"{self.task.system}\n\n{text}" if self.task.system else text, special=True)
+
+    def answer(self, text: str) -> Ids:
+        """The tokens of an answer, without the one that ends it."""
+        ids = self._ids(text, special=False)
+        if not ids:
+            raise ConfigError(f"the target {text!r} has no tokens: a fixed target must say something")
+        return ids
+
+    @property
+    def ends(self) -> Ids:
+        """The tokens that end an answer of this model."""
+        config = getattr(self.base.model, "generation_config", None)
+        found = [getattr(config, "eos_token_id", None), self.base.model.config.eos_token_id, self.base.tokenizer.eos_token_id]
+        flat = [one for each in found for one in (each if isinstance(each, list | tuple) else [each]) if one is not None]
+        return tuple(sorted(set(flat)))
+
+    def text(self, ids: Sequence[int] | str) -> str:
+        """The words of an answer's tokens."""
+        return ids if isinstance(ids, str) else str(self.base.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def forced(self, cases: Sequence[Case]) -> Forced:
+        """All targets of all cases, in order; a case with several has several samples."""
+        pairs = [(self.question(case), self.answer(target)) for case in cases for target in case.targets]
+        return Forced(tuple(prompt for prompt, _ in pairs), tuple(target for _, target in pairs), self.ends)
+
+    def choice(self, cases: Sequence[Case], labels: Sequence[str]) -> Choice:
+        """The labels as answers to every case."""
+        return Choice(tuple(map(self.question, cases)), tuple(map(self.answer, labels)))
+
+    def greedy(self, cases: Sequence[Case], most: int) -> Greedy:
+        """Open answers of at most so many tokens."""
+        return Greedy(tuple(map(self.question, cases)), most, self.ends)
+
+    def _ids(self, text: str, *, special: bool) -> Ids:
+        return tuple(self.base.tokenizer(text, add_special_tokens=special)["input_ids"])
