@@ -1,7 +1,8 @@
 """Selection (who the parents are), succession (who lives on) and the combination of variations: blind to representation."""
 
-from llmevo.breeding.combine import Bandit, Chain, Given, Only, Reassess, Weighted, chain
-from llmevo.breeding.selection import Roles, Roulette, Tournament, distinct, rank, roulette, swarm, targets, uniform
+from llmevo.breeding.combine import Bandit, Chain, Given, Ladder, Only, Reassess, Weighted, chain, ladder
+from llmevo.breeding.novelty import Known, Traces
+from llmevo.breeding.selection import BestFirst, Roles, Roulette, Tournament, distinct, rank, roulette, swarm, targets, uniform
 from llmevo.breeding.shaping import boltzmann, centered_rank, flat, linear_rank, proportional
 from llmevo.breeding.succession import (
     Comma,
@@ -20,8 +21,8 @@ from llmevo.breeding.succession import (
 )
 
 __all__ = [
-    "Bandit", "Chain", "Comma", "Compete", "Given", "Lottery", "Only", "Reassess", "Roles", "Roulette", "Tournament", "Weighted",
-    "always_replace", "boltzmann", "centered_rank", "chain", "compete", "distinct", "flat", "keep_all", "linear_rank", "one_to_one",
-    "per_case", "per_cell", "proportional", "rank", "ranked", "roulette", "seated", "swarm", "targets", "truncation", "unchanged",
-    "uniform",
+    "Bandit", "BestFirst", "Chain", "Comma", "Compete", "Given", "Known", "Ladder", "Lottery", "Only", "Reassess", "Roles",
+    "Roulette", "Tournament", "Traces", "Weighted", "always_replace", "boltzmann", "centered_rank", "chain", "compete", "distinct",
+    "flat", "keep_all", "ladder", "linear_rank", "one_to_one", "per_case", "per_cell", "proportional", "rank", "ranked", "roulette",
+    "seated", "swarm", "targets", "truncation", "unchanged", "uniform",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import ClassVar, Generic
 
 import numpy as np
 
-from llmevo.core import UNSCORED, Birth, Context, G, Individual, Mating, Variation, common_cases, standing
+from llmevo.core import UNSCORED, Birth, Context, G, Individual, Mating, Variation, VariationFailed, common_cases, standing
 from llmevo.core.variation import VariationBase
 
 
@@ -79,6 +79,48 @@ class Chain(VariationBase, Generic[G]):
 def chain(*stages: Variation[G]) -> Chain[G]:
     """One variation after another; see `Chain`."""
     return Chain(stages)
+
+
+@dataclass(frozen=True)
+class Ladder(VariationBase, Generic[G]):
+    """The first variation that gives a child: what one rung fails at, the next one tries, more modestly.
+
+    A rung gets as many of the parents as it takes, in their order, and draws from the seed folded with its place. What a failed rung
+    cost is charged. When the last one fails, so does the birth.
+    """
+
+    rungs: tuple[Variation[G], ...]
+
+    def __post_init__(self) -> None:
+        if not self.rungs:
+            raise ValueError("a ladder has at least one rung")
+        most = self.rungs[0].arity
+        if most is not None and any(rung.arity is None or rung.arity > most for rung in self.rungs):
+            raise ValueError("a lower rung takes no more parents than the first one")
+        if any(rung.picks or rung.reassess for rung in self.rungs):
+            raise ValueError("a rung makes a new genome: it neither picks nor reassesses")
+
+    @property
+    def key(self) -> str:
+        return " | ".join(rung.key for rung in self.rungs)
+
+    @property
+    def arity(self) -> int | None:
+        return self.rungs[0].arity
+
+    async def __call__(self, parents: Sequence[Individual[G]], context: Context) -> G:
+        reasons = []
+        for place, rung in enumerate(self.rungs):
+            try:
+                return await rung(parents[: rung.arity], context.stage("rung", place))
+            except VariationFailed as error:
+                reasons.append(str(error))
+        raise VariationFailed("; then ".join(reasons))
+
+
+def ladder(*rungs: Variation[G]) -> Ladder[G]:
+    """The first variation that gives a child; see `Ladder`."""
+    return Ladder(rungs)
 
 
 class Only(Generic[G]):

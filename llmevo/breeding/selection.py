@@ -58,15 +58,39 @@ class Tournament:
         common = common_cases(one.fitness for one in pool)
         size = len(pool) if arity is None else arity
 
-        def winners() -> tuple[Individual[G], ...]:
-            chosen: list[int] = []
-            while len(chosen) < size:
-                free = [i for i in range(len(pool)) if i not in chosen[len(chosen) // len(pool) * len(pool) :]]
-                entrants = rng.choice(free, size=min(self.size, len(free)), replace=False).tolist()
-                chosen.append(max(entrants, key=lambda i: standing(pool[i].fitness, common)))
-            return tuple(pool[i] for i in chosen)
+        places = [standing(one.fitness, common) for one in pool]
+        return [tuple(pool[i] for i in _filled([], places, size, self.size, rng)) for _ in range(n)]
 
-        return [winners() for _ in range(n)]
+
+@dataclass(frozen=True)
+class BestFirst:
+    """The first parent is the best one that is not spent yet; every other role is won in a tournament of `size` among the rest.
+
+    Who was the first parent of `patience` births is spent until all others are. So it climbs from the best as long as that gives better
+    ones, and turns to the next best, then the next, when it does not. Where a score has plateaus, the newest of equals come last.
+    """
+
+    patience: int = 16
+    size: int = 2
+    seated: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.patience < 1 or self.size < 1:
+            raise ValueError(f"patience and contestants are at least 1, not {self.patience} and {self.size}")
+
+    def __call__(
+        self, view: View[G], n: int, arity: int | None, rng: np.random.Generator
+    ) -> list[tuple[Individual[G], ...]]:
+        pool = distinct(view.population)
+        if not pool:
+            return []
+        common = common_cases(one.fitness for one in pool)
+        places = [standing(one.fitness, common) for one in pool]
+        rounds = [view.memory[one.id].children // self.patience if one.id in view.memory else 0 for one in pool]
+        fresh = min(rounds)
+        first = max((i for i in range(len(pool)) if rounds[i] == fresh), key=places.__getitem__)
+        size = len(pool) if arity is None else arity
+        return [tuple(pool[i] for i in _filled([first][:size], places, size, self.size, rng)) for _ in range(n)]
 
 
 Role = Callable[[View[Any], Individual[Any], Sequence[Individual[Any]], np.random.Generator], Individual[Any]]
@@ -150,6 +174,17 @@ def values(population: Sequence[Individual[G]]) -> list[float]:
     return [
         value if shortfall == 0 else floor - spread * (1.0 - 1.0 / (1.0 - shortfall)) for _, shortfall, value in standings
     ]
+
+
+def _filled(
+    chosen: list[int], places: Sequence[tuple[bool, float, float]], size: int, entrants: int, rng: np.random.Generator
+) -> list[int]:
+    """`chosen`, filled up to `size` by tournaments; nobody is chosen again before all others were."""
+    while len(chosen) < size:
+        free = [i for i in range(len(places)) if i not in chosen[len(chosen) // len(places) * len(places) :]]
+        drawn = rng.choice(free, size=min(entrants, len(free)), replace=False).tolist()
+        chosen.append(max(drawn, key=places.__getitem__))
+    return chosen
 
 
 def _spin(weights: np.ndarray[Any, np.dtype[np.float64]], size: int, rng: np.random.Generator) -> list[int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Generic
 
@@ -20,6 +21,8 @@ class Memory(Generic[G]):
 
     previous: Individual[G] | None
     best: Individual[G]
+    children: int = 0
+    """How many births were told of which the one who sits there was the first parent, stillborn ones included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class View(Generic[G]):
         def current(one: Individual[G]) -> Individual[G]:
             return told.get(one.id, one)
 
+        children = Counter(one.parents[0] for one in births if one.parents and one.id not in self.memory)
         sitting = {one.seat: one for one in self.population}
         memory: dict[str, Memory[G]] = {}
         for one in population:
@@ -68,7 +72,10 @@ class View(Generic[G]):
             if past is not None:
                 memory[one.id] = past
                 if told and (one.id in told or past.best.id in told or (past.previous and past.previous.id in told)):
-                    memory[one.id] = Memory(past.previous and current(past.previous), _better([current(past.best), one]))
+                    past = replace(past, previous=past.previous and current(past.previous), best=_better([current(past.best), one]))
+                    memory[one.id] = past
+                if children and one.id in children:
+                    memory[one.id] = replace(past, children=past.children + children[one.id])
             elif before is not None and one.id in movers and told[one.id].seat == one.seat:
                 moves = [other for other in born if other.id in movers and other.seat == one.seat]
                 memory[one.id] = Memory(current(before), _better([current(self.memory[before.id].best), *moves]))

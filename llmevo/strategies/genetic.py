@@ -9,7 +9,7 @@ from typing import Generic, cast
 
 import numpy as np
 
-from llmevo.breeding import Only, keep_all, seated
+from llmevo.breeding import Known, Only, keep_all, seated
 from llmevo.core import (
     Birth,
     CaseSlice,
@@ -108,7 +108,8 @@ class Founding(Breeder[G]):
 class Genetic(Breeder[G]):
     """Selection of parents, one variation per mating (or a mixture of them), succession.
 
-    It has no founders of its own: put it behind a `Founding` with `sequence`, or give it a view.
+    It has no founders of its own: put it behind a `Founding` with `sequence`, or give it a view. With `known` a child that repeats one
+    told before is stillborn, and not evaluated.
     """
 
     def __init__(
@@ -120,8 +121,11 @@ class Genetic(Breeder[G]):
         seed: Seed,
         deme: int = 0,
         cases: CaseSlice | None = None,
+        known: Known[G] | None = None,
     ) -> None:
-        super().__init__(succession, seed.fold("genetic"), deme, cases)
+        # Matings carry the key of the plain variation; by the seed a change of what counts as known is noticed all the same.
+        super().__init__(succession, seed.fold("genetic", *([known.key] if known else [])), deme, cases)
+        self._known = known
         self._mixture = cast(Mixture[G], variation if hasattr(variation, "choose") else Only(variation))
         self._selection = selection
         self._seated = selection.seated
@@ -130,6 +134,8 @@ class Genetic(Breeder[G]):
         if not self.view.population:
             self.ending = "nobody is left to breed from"
             return []
+        if self._known is not None and not self._ordinal:
+            self._known.learn(self.view.population)
         matings = []
         rng = self._seed.fold("ask", self._ordinal).rng()
         for i in range(n):
@@ -140,11 +146,14 @@ class Genetic(Breeder[G]):
 
     def _mate(self, rng: np.random.Generator, free_seat: int) -> list[Mating[G]]:
         variation = self._mixture.choose(rng)
+        planned = variation if self._known is None else self._known.unless(variation)
         view = replace(self.view, turn=self._ordinal)
         return [
-            self._plan(variation, parents, parents[0].seat if self._seated and parents else free_seat)
+            self._plan(planned, parents, parents[0].seat if self._seated and parents else free_seat)
             for parents in self._selection(view, 1, variation.arity, rng)
         ]
 
     def _told(self, told: list[tuple[Mating[G], Birth[G]]]) -> None:
         self._mixture.credit(told)
+        if self._known is not None:
+            self._known.learn(birth for _, birth in told)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmevo.breeding import Bandit, Chain, Given, Only, Reassess, Weighted, chain
+from llmevo.breeding import Bandit, Chain, Given, Only, Reassess, Weighted, chain, ladder
 from llmevo.core import Context, Fitness, Individual, Seed, Usage, VariationFailed, plan
 from llmevo.testing.toy import Digits, Toy, mutate
 from tests.helpers import SEED, one
@@ -137,3 +137,24 @@ def test_a_bandit_weighs_money_against_money_and_not_against_calls() -> None:
         child = replace(one("child", gain), birth_usage=Usage(1, 10, 10, price))
         bandit.credit([(mating, child)])
     assert bandit.choose(rng) is free, "it gains five times as much at the same number of calls and costs no money"
+
+
+def test_a_ladder_gives_the_child_of_the_first_rung_that_has_one_and_pays_for_all() -> None:
+    broken, modest = Toy("broken", noise, 2, fails=1.0), Toy("modest", noise, 1)
+    child, context = make(ladder(broken, modest), [A, B])
+    assert child.values == tuple(noise([], Seed.of(0).fold("rung", 1).rng())) and context.meter.usage.calls == 2
+    first, context = make(ladder(modest, Toy("broken", noise, 1, fails=1.0)), [A])
+    assert len(first.values) == 4 and context.meter.usage.calls == 1
+    with pytest.raises(VariationFailed, match=r"broken gave no child; then other"):
+        make(ladder(broken, Toy("other", noise, 1, fails=1.0)), [A, B])
+    assert ladder(broken, modest).key == f"{broken.key} | modest" and ladder(broken, modest).arity == 2
+
+
+def test_ladders_are_checked() -> None:
+    for rungs, said in (
+        ((), "at least one rung"),
+        ((Toy("a", noise, 1), Toy("b", noise, 2)), "no more parents"),
+        ((Toy("a", noise, 1), Reassess()), "neither picks nor reassesses"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            ladder(*rungs)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmevo.breeding import (
+    BestFirst,
     Roles,
     Roulette,
     Tournament,
@@ -26,11 +27,11 @@ from llmevo.breeding import (
     uniform,
 )
 from llmevo.breeding.selection import values
-from llmevo.core import Individual, Seed, View
+from llmevo.core import Individual, Seed, Stillborn, View
 from llmevo.testing.toy import Digits
 from tests.helpers import one
 
-POOLED = [uniform, rank, roulette, Roulette(boltzmann(0.5)), Tournament(2), Tournament(5)]
+POOLED = [uniform, rank, roulette, Roulette(boltzmann(0.5)), Tournament(2), Tournament(5), BestFirst(), BestFirst(1, 1)]
 SEATED = [targets, swarm, Roles(("self",)), Roles(("self", "random"))]
 
 
@@ -184,3 +185,23 @@ def test_seated_selections_need_only_one_member(selection: Any) -> None:
 
 def test_distinct_keeps_the_first() -> None:
     assert [one.id for one in distinct(people([1.0, 2.0, 3.0], [5, 6, 5]).population)] == ["n0", "n1"]
+
+
+def test_best_first_climbs_while_it_improves_and_turns_to_others_when_it_does_not() -> None:
+    select, view = BestFirst(patience=2), people([1.0, 3.0, 2.0])
+    order = []
+    for i in range(8):
+        [(parent,)] = select(view, 1, 1, rng(i))
+        order.append(parent.id)
+        view = view.advance(view.population, [Stillborn(f"s{i}", "nothing", (parent.id,))])
+    assert order == ["n1", "n1", "n2", "n2", "n0", "n0", "n1", "n1"], "all are spent: the best is next again"
+    better = one("new", 9.0, digits="99")
+    view = view.advance([*view.population, better], [better])
+    assert [parents[0].id for parents in select(view, 3, 2, rng())] == ["new"] * 3
+
+
+def test_best_first_draws_the_other_roles_from_the_rest() -> None:
+    drawn = Counter(pair[1].id for pair in BestFirst()(people([1.0, 3.0, 2.0, 0.0]), 300, 2, rng()))
+    assert drawn["n1"] == 0 and drawn["n2"] > drawn["n0"] > 0 == drawn["n3"], "the worst of three loses against either of the others"
+    with pytest.raises(ValueError, match="patience"):
+        BestFirst(patience=0)

@@ -107,3 +107,12 @@ def test_without_a_seat_of_its_own_a_newborn_starts_a_memory() -> None:
     moved = child("d", 2.0, "a", 0).at(1)
     view = view.advance([view.population[0], moved], [child("d", 2.0, "a", 0)], {"d"})
     assert view.memory["d"].best.id == "d", "it did not get the seat"
+
+
+def test_the_births_that_someone_was_the_first_parent_of_are_counted() -> None:
+    view = started(one("a", 1.0), one("b", 2.0, seat=1))
+    told = [child("c", 3.0, "a", 2), Stillborn("d", "no", ("a", "b")), child("e", None, "b", 3)]
+    view = view.advance([*view.population, told[0]], told)  # type: ignore[list-item]
+    assert [view.memory[name].children for name in "abc"] == [2, 1, 0]
+    view = view.advance(view.population, [told[0]])  # type: ignore[list-item]
+    assert view.memory["a"].children == 2, "who comes back under its own id is no further child"

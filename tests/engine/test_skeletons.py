@@ -13,7 +13,9 @@ import pytest
 
 from llmevo.breeding import (
     Bandit,
+    BestFirst,
     Comma,
+    Known,
     Lottery,
     Reassess,
     Roles,
@@ -24,6 +26,7 @@ from llmevo.breeding import (
     boltzmann,
     chain,
     keep_all,
+    ladder,
     one_to_one,
     per_case,
     per_cell,
@@ -82,8 +85,9 @@ def evoprompt_de(p: Parts) -> Strategy[Digits]:
 
 
 def ga_llm(p: Parts) -> Strategy[Digits]:
-    mixture = Weighted([(p.cross(), 0.5), (p.mutate(), 0.3), (p("anew", fresh(), 0), 0.2)])
-    return sequence(p.founding(), Genetic(mixture, Tournament(2), Lottery(N, elites=2), seed=SEED))
+    mixture = Weighted([(p.cross(), 0.3), (ladder(p("broken", cross, 2, fails=0.5), p.mutate()), 0.6), (p("anew", fresh(), 0), 0.1)])
+    known: Known[Digits] = Known(lambda digits: [digits.values], key="digits")
+    return sequence(p.founding(), Genetic(mixture, BestFirst(4), truncation(2 * N), seed=SEED, known=known))
 
 
 def genome(p: Parts) -> Strategy[Digits]:
