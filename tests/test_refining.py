@@ -52,7 +52,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 MODEL = "scripted:refining_model:model"
 
 
-@pytest.mark.parametrize("name", REFINEMENTS)
+@pytest.mark.parametrize("name", [*REFINEMENTS, "one-plus-one"])
 def test_every_recipe_refines_and_is_never_worse_than_its_samples(name: str) -> None:
     born: list[Individual[Any]] = []
 
@@ -185,9 +185,11 @@ def test_what_earlier_sittings_spent_counts(tmp_path: Path) -> None:
     ("more", "said"),
     [
         ({"popultion": 3}, "did you mean 'population'"),
-        ({"tournament": "x"}, "tournament: input should be a valid integer"),
-        ({"tournament": 0}, "at least one contestant"),
-        ({"elites": -1}, "elites"),
+        ({"patience": "x"}, "patience: input should be a valid integer"),
+        ({"patience": 0}, "at least 1"),
+        ({"keep": 0}, "at least one member"),
+        ({"tries": 0}, "tried at least once"),
+        ({"duplicates": "wrods"}, "duplicates"),
         ({"crossover": -1.0}, "crossover: input should be greater than or equal to 0"),
         ({"steps": 0}, "give at least 1"),
         ({"recipe": "islands", "count": 0}, "count"),
@@ -225,3 +227,56 @@ def test_inside_a_loop_the_plain_twin_names_the_other_one() -> None:
             refine(QUESTION, longer, model=MODEL)
 
     asyncio.run(inside())
+
+
+def test_best_of_n_only_samples() -> None:
+    found = refine(QUESTION, right, model=MODEL, recipe="best-of-n", population=4, steps=3, seed=8)
+    assert found.score is not None and len(found.lineage) == 1 and not any("CONFIG = " in prompt for prompt in ASKED)
+
+
+def test_what_is_known_is_not_checked_again_and_what_differs_only_in_spacing_is_known() -> None:
+    checked: list[str] = []
+
+    def careless(request: Any) -> str:
+        reply = model(request)
+        return reply.replace(", ", ",") if random.Random(str(request.sample)).random() < 0.5 else reply
+
+    sys.modules[__name__].careless = careless  # type: ignore[attr-defined]
+
+    def counted(answer: str) -> float:
+        checked.append(answer.replace(" ", ""))
+        return right(answer).value
+
+    options: dict[str, Any] = {"model": "scripted:refining_model:careless", "steps": 20, "seed": 4, "batch": 1, "prompt_mutation": 0}
+    refine(QUESTION, counted, **options)
+    assert len(checked[8:]) == len(set(checked[8:]) - set(checked[:8])), "founders aside, no answer was checked twice"
+    seen = len(checked)
+    checked.clear()
+    refine(QUESTION, counted, duplicates="allow", **options)
+    assert len(checked) > seen and len(set(checked)) < len(checked)
+
+
+def test_replies_that_cannot_be_read_still_give_answers() -> None:
+    born: list[Any] = []
+
+    def sloppy(request: Any) -> str:
+        spoilt = random.Random(f"{request.sample} spoilt").random() < 0.35
+        return model(request).replace("</answer>", "").replace("<question>", "") if spoilt else model(request)
+
+    sys.modules[__name__].sloppy = sloppy  # type: ignore[attr-defined]
+    options: dict[str, Any] = {"model": "scripted:refining_model:sloppy", "steps": 30, "seed": 4, "duplicates": "allow"}
+    found = refine(QUESTION, lambda answer: right(answer).value, on_cohort=lambda now: born.extend(now.births), **options)
+    lived = [birth for birth in born if isinstance(birth, Individual)]
+    copies = [birth for birth in born if "copy" in str(getattr(birth, "error", ""))]
+    assert len(lived) + len(copies) >= 0.95 * len(born) and len(lived) > 150
+    assert found.score is not None and found.score >= max(one.fitness.value for one in lived if not one.parents)
+
+
+def test_operators_show_what_was_found_and_scores_that_tell_answers_apart() -> None:
+    values = iter([0.40001, 0.40002, *[0.1 + i / 1e6 for i in range(100)]])
+    refine(QUESTION, lambda answer: (next(values), "the third digit is odd"), model=MODEL, population=2, steps=15, seed=1)
+    mutations = [prompt for prompt in ASKED if prompt.startswith("Improve this answer")]
+    crossings = [prompt for prompt in ASKED if prompt.startswith("Good answers")]
+    assert mutations and all("Wrong: the third digit is odd" in prompt for prompt in mutations)
+    assert any("0.40001" in prompt and "0.40002" in prompt for prompt in crossings)
+    assert any("Answer 3" in prompt.split("Now these")[1] for prompt in crossings)

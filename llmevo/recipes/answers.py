@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from llmevo.breeding import Traces
 from llmevo.core import ConfigError, Context, Seed, Variation, VariationFailed
 from llmevo.core.gather import gather
 from llmevo.library import load_operator
 from llmevo.llm.contract import LLM
 from llmevo.text import Instruct, TextGenome, WordEdits, on
+from llmevo.text.forms import FORMS
 from llmevo.text.reprompt import ANSWER, Asked, Reprompt
 
 LOCAL_EDITS = "local-edits"
 """The operator that costs nothing: blind edits of the answer's words."""
+MEANT = {"from-task": "answer", "mutate": "textual-mutation"}
+"""What the default operators of baselines that also evolve prompts are for answers."""
 
 
 class AnswerKit:
@@ -30,10 +34,15 @@ class AnswerKit:
         self.founders: Sequence[Variation[TextGenome]] = [Asked(question, self._ask, llm)]
 
     def operator(self, name: str) -> Variation[TextGenome]:
-        """`local-edits`, or the operator file of that name: on the answer, or on the question if it writes one."""
+        """`local-edits`, or the operator file of that name: on the answer, or on the question if it writes one.
+
+        One that takes no parents gives a further sample.
+        """
         if name == LOCAL_EDITS:
             return on(ANSWER, WordEdits(most=2))
-        template = load_operator(name, self._near)
+        template = load_operator(MEANT.get(name, name), self._near)
+        if not template.parents and template.answer == ANSWER:
+            return Asked(self._question, template, self._llm)
         if template.answer == "question":
             return Reprompt(Instruct(template, self._llm), self._ask, self._llm)
         if set(template.slots) - {"question"}:
@@ -59,3 +68,8 @@ class AnswerKit:
         if not texts:
             raise next(one for one in drawn if isinstance(one, VariationFailed))
         return texts
+
+    def traces(self, sameness: str) -> Traces[TextGenome]:
+        """Those of the answer alone: a check does not see how it was asked for."""
+        form = FORMS[sameness]
+        return lambda genome: form(genome.part(ANSWER))

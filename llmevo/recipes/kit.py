@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol
 
+from llmevo.breeding import Traces
 from llmevo.core import G, Seed, Strategy, Variation
 
 
@@ -22,6 +23,14 @@ class Kit(Protocol[G]):
 
     def operator(self, name: str) -> Variation[G]:
         """The variation of a name. Raises `ConfigError` that names the nearest one."""
+        ...
+
+
+class AnswersKit(Kit[G], Protocol[G]):
+    """The kit of a recipe that refines answers: it can tell which of them are the same."""
+
+    def traces(self, sameness: str) -> Traces[G]:
+        """Marks of a genome; two that share one count as the same."""
         ...
 
 

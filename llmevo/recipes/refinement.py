@@ -6,10 +6,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from llmevo.breeding import Lottery, Roles, Tournament, Weighted, always_replace, keep_all, per_cell, truncation, uniform
+from llmevo.breeding import (
+    BestFirst,
+    Known,
+    Roles,
+    Tournament,
+    Weighted,
+    always_replace,
+    keep_all,
+    ladder,
+    per_cell,
+    truncation,
+    uniform,
+)
 from llmevo.core import ConfigError, G, Mixture, Succession, Variation
 from llmevo.core.resolve import nearest
-from llmevo.recipes.kit import Kit, Plan
+from llmevo.recipes.kit import AnswersKit, Kit, Plan
 from llmevo.strategies import Founding, Genetic, Islands, Phases, sequence
 
 Rate = Annotated[float, Field(ge=0)]
@@ -23,23 +35,29 @@ OPERATORS: dict[Operator, str] = {
 
 
 def ga_llm(
-    kit: Kit[G],
+    kit: AnswersKit[G],
     *,
     population: int = 8,
     steps: int = 10,
-    crossover: Rate = 0.5,
-    prompt_mutation: Rate = 0.2,
-    textual_mutation: Rate = 0.3,
+    crossover: Rate = 0.3,
+    prompt_mutation: Rate = 0.1,
+    textual_mutation: Rate = 0.6,
     local_edits: Rate = 0.0,
     ablate: tuple[Operator, ...] = (),
-    elites: int = 2,
-    tournament: int = 2,
+    patience: int = 16,
+    keep: int = 32,
+    duplicates: Literal["allow", "same", "spacing", "words", "shingles"] = "spacing",
+    tries: int = 2,
+    repair: bool = True,
     batch: int | None = None,
     slots: int = 1,
 ) -> Plan[G]:
-    """GA-LLM: samples of the model; tournament; semantic crossover, prompt mutation or textual mutation by their rates; elites.
+    """GA-LLM: samples of the model; then semantic crossover, prompt mutation or textual mutation of the best that is not spent yet.
 
-    `ablate` leaves operators out; the others keep their proportions.
+    The best is varied until `patience` children in a row were no better, then the next best; the best `keep` answers are remembered.
+    `ablate` leaves operators out; the others keep their proportions. A child that repeats an answer (`duplicates` says how closely) is
+    asked for again, `tries` times in all, and never checked. With `repair` a reply that cannot be read becomes a small change of the
+    parent instead.
     """
     for name in ablate:
         if name not in OPERATORS:
@@ -50,14 +68,19 @@ def ga_llm(
         "textual_mutation": textual_mutation,
         "local_edits": local_edits,
     }
-    left: list[tuple[Variation[G], float]] = [
-        (kit.operator(name), rates[operator]) for operator, name in OPERATORS.items() if operator not in ablate and rates[operator]
-    ]
-    if not left:
+    used = [operator for operator in OPERATORS if operator not in ablate and rates[operator]]
+    if not used:
         raise ConfigError("ga-llm: every operator is left out or has rate 0; keep at least one")
-    mixture: Mixture[G] = Weighted(left)
-    search = Genetic(mixture, Tournament(tournament), Lottery(population, min(elites, population)), seed=kit.seed)
-    return _from_samples(kit, search, population, steps, batch, slots)
+    mixture: Mixture[G] = Weighted([(_mended(kit, operator, repair), rates[operator]) for operator in used])
+    known = None if duplicates == "allow" else Known(kit.traces(duplicates), key=duplicates, tries=tries)
+    search = Genetic(mixture, BestFirst(patience), truncation(keep), seed=kit.seed, known=known)
+    return _from_samples(kit, search, population, steps, batch, slots, again=repair)
+
+
+def _mended(kit: Kit[G], operator: Operator, repair: bool) -> Variation[G]:
+    """An operator of the model; where its reply cannot be read, one small change of the first parent."""
+    variation = kit.operator(OPERATORS[operator])
+    return ladder(variation, kit.operator("local-repair")) if repair and operator != "local_edits" else variation
 
 
 def revise(kit: Kit[G], *, population: int = 8, steps: int = 10, operator: str = "revise") -> Plan[G]:
@@ -147,8 +170,10 @@ def _from_samples(
     batch: int | None,
     slots: int,
     succession: Succession[G] | None = None,
+    again: bool = False,
 ) -> Plan[G]:
-    """A search behind `population` samples."""
-    samples = (list(kit.founders) * population)[:population]
+    """A search behind `population` samples; with `again` one that cannot be read is drawn once more."""
+    drawn = [ladder(founder, founder) if again else founder for founder in kit.founders]
+    samples = (drawn * population)[:population]
     founding = Founding(samples, seed=kit.seed, succession=succession or keep_all)
     return Plan(sequence(founding, search), batch or population, population * (steps + 1), slots)
