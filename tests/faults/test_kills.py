@@ -21,7 +21,7 @@ from tests.faults import hunted
 from tests.faults.hunt import Hunt, same
 
 ROOT = Path(__file__).resolve().parents[2]
-ASIDE = {"blob-new", "blob-named", "taken-over"}
+ASIDE = {"blob-new", "blob-named", "taken-over", "adapter-written", "adapter-named"}
 """Points to which the run of the hunt does not come."""
 
 
