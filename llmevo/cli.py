@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmevo.core.errors import ConfigError, Interrupted, LlmevoError, StorageError
+from llmevo.core.resolve import need
 
 if TYPE_CHECKING:
     from llmevo.config import RunConfig, Task
@@ -240,6 +241,42 @@ def operators(
         _echo(f"# {found[0].path} ({found[0].origin})\n\n{found[0].body}")
     else:
         console.show_operators(found)
+
+
+@app.command(name="train-experts")
+def train_experts(
+    files: Annotated[list[Path], typer.Argument(help="Files of cases: CSV, TSV, JSONL or Parquet.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder of the pool.", show_default=False)],
+    model: Annotated[str, typer.Option("--model", help="A folder or a name on the hub.")] = "embedded",
+    slices: Annotated[int, typer.Option(min=1, help="Experts per file, each on a part of it.")] = 1,
+    prompt: Annotated[str, typer.Option("--prompt", help="What is asked before every input.")] = "",
+    rank: Annotated[int, typer.Option(min=1)] = 8,
+    alpha: Annotated[float, typer.Option()] = 16.0,
+    epochs: Annotated[int, typer.Option(min=1)] = 3,
+    batch: Annotated[int, typer.Option(min=1)] = 16,
+    rate: Annotated[float, typer.Option(help="The learning rate.")] = 1e-3,
+    shared: Annotated[bool, typer.Option("--shared-down", help="One frozen inner factor for all: merging is then exact.")] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    seed: Annotated[int, typer.Option()] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train a pool of LoRA experts, one per file or slice, as standard PEFT folders."""
+    need("peft", "weights", "train-experts")
+    from llmevo.weights.training import Trained, Training
+    from llmevo.weights.training import train_experts as train
+
+    def show(one: Trained) -> None:
+        losses = " ".join(f"{loss:.3f}" for loss in one.losses) or "was there already"
+        if not as_json:
+            _echo(f"{one.folder}: {one.cases} cases, loss {losses}")
+
+    training = Training(rank, alpha, epochs, batch, rate, shared)
+    found = train(
+        files, output, model=model, slices=slices, seed=seed, prompt=prompt, device=device, training=training, on_expert=show
+    )
+    if as_json:
+        _print_json([{"folder": str(one.folder), "cases": one.cases, "losses": one.losses} for one in found])
+
 
 
 def _load(file: Path, sets: list[str] | None) -> tuple[RunConfig, Task]:
