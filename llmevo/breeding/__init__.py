@@ -4,6 +4,7 @@ from llmevo.breeding.combine import Bandit, Chain, Given, Ladder, Only, Reassess
 from llmevo.breeding.novelty import Known, Traces
 from llmevo.breeding.selection import BestFirst, Roles, Roulette, Tournament, distinct, rank, roulette, swarm, targets, uniform
 from llmevo.breeding.shaping import boltzmann, centered_rank, flat, linear_rank, proportional
+from llmevo.breeding.sharing import Attraction, resource_sharing, shared
 from llmevo.breeding.succession import (
     Comma,
     Compete,
@@ -19,10 +20,12 @@ from llmevo.breeding.succession import (
     truncation,
     unchanged,
 )
+from llmevo.breeding.turns import InTurn
 
 __all__ = [
-    "Bandit", "BestFirst", "Chain", "Comma", "Compete", "Given", "Known", "Ladder", "Lottery", "Only", "Reassess", "Roles",
-    "Roulette", "Tournament", "Traces", "Weighted", "always_replace", "boltzmann", "centered_rank", "chain", "compete", "distinct",
-    "flat", "keep_all", "ladder", "linear_rank", "one_to_one", "per_case", "per_cell", "proportional", "rank", "ranked", "roulette",
-    "seated", "swarm", "targets", "truncation", "unchanged", "uniform",
+    "Attraction", "Bandit", "BestFirst", "Chain", "Comma", "Compete", "Given", "InTurn", "Known", "Ladder", "Lottery", "Only",
+    "Reassess", "Roles", "Roulette", "Tournament", "Traces", "Weighted", "always_replace", "boltzmann", "centered_rank",
+    "chain", "compete", "distinct", "flat", "keep_all", "ladder", "linear_rank", "one_to_one", "per_case", "per_cell",
+    "proportional", "rank", "ranked", "resource_sharing", "roulette", "seated", "shared", "swarm", "targets", "truncation",
+    "unchanged", "uniform",
 ]  # fmt: skip

@@ -32,12 +32,25 @@ REFINEMENTS: Mapping[str, str] = {
 }
 """Recipes that refine one answer: every founder is a further sample of the first."""
 
+ADAPTERS: Mapping[str, str] = {
+    "genome": "weights:genome",
+    "genome-plus": "weights:genome_plus",
+    "model-swarms": "weights:model_swarms",
+    "lorahub": "weights:lorahub",
+    "cma": "weights:cma",
+    "eggroll": "weights:eggroll",
+    "deep-ga": "weights:deep_ga",
+    "m2n2": "weights:m2n2",
+    "portfolio": "weights:portfolio",
+}
+"""Recipes for adapters; the others serve them, too, except those that refine an answer."""
+
 Recipe = Callable[..., Plan[Any]]
 
 
 def recipe(name: str, near: Path | None = None) -> Recipe:
     """The recipe of a name, or the user's as `package.module:name`. Raises `ConfigError` that names the nearest one."""
-    shipped = {**RECIPES, **REFINEMENTS}
+    shipped = {**RECIPES, **REFINEMENTS, **ADAPTERS}
     if name in shipped:
         module, function = shipped[name].split(":")
         found: Recipe = getattr(import_module(f"llmevo.recipes.{module}"), function)
@@ -84,7 +97,7 @@ class Entry:
 def catalogue() -> list[Entry]:
     """The shipped recipes, in their order."""
     entries = []
-    for name in (*RECIPES, *REFINEMENTS):
+    for name in (*RECIPES, *REFINEMENTS, *ADAPTERS):
         found = recipe(name)
         module = inspect.getmodule(found)
         settings = {key: one.default for key, one in parameters(found).items()}
@@ -96,4 +109,4 @@ def _first_line(documented: Any) -> str:
     return (inspect.getdoc(documented) or "").split("\n")[0]
 
 
-__all__ = ["RECIPES", "REFINEMENTS", "Entry", "Kit", "Plan", "Recipe", "catalogue", "parameters", "planned", "recipe"]
+__all__ = ["ADAPTERS", "RECIPES", "REFINEMENTS", "Entry", "Kit", "Plan", "Recipe", "catalogue", "parameters", "planned", "recipe"]

@@ -4,5 +4,10 @@ from llmevo.strategies.distribution import Distribution
 from llmevo.strategies.genetic import Breeder, Founding, Genetic
 from llmevo.strategies.islands import Islands
 from llmevo.strategies.phases import For, Phases, alternate, sequence
+from llmevo.strategies.soup import GreedySoup
+from llmevo.strategies.stale import Stale
+from llmevo.strategies.vectors import Vectors
 
-__all__ = ["Breeder", "Distribution", "For", "Founding", "Genetic", "Islands", "Phases", "alternate", "sequence"]
+__all__ = [
+    "Breeder", "Distribution", "For", "Founding", "Genetic", "GreedySoup", "Islands", "Phases", "Stale", "Vectors", "alternate", "sequence",
+]  # fmt: skip

@@ -13,7 +13,9 @@ class Phase(Protocol[G]):
     """A strategy whose view can be handed over."""
 
     view: View[G]
-    ending: str | None
+
+    @property
+    def ending(self) -> str | None: ...
 
     def ask(self, n: int) -> Sequence[Mating[G]]: ...
 

@@ -11,6 +11,7 @@ from llmevo.core import Seed, Shelf, StorageError, content_key
 
 EXPERT = "expert"
 """The operator of a leaf: an adapter that is given."""
+LEAF = "@"
 PREVIEW = 160
 
 
@@ -63,11 +64,16 @@ class AdapterGenome:
         return {"recipe": self._recipe(shelf)}
 
     def _recipe(self, shelf: Shelf) -> list[Any]:
-        parents = [_short(one.key) if shelf.holds(one.key) else one._recipe(shelf) for one in self.parents]
+        parents = [_short(one.key) if shelf.holds(one.key) else one._leaf or one._recipe(shelf) for one in self.parents]
         recipe: list[Any] = [self.operator, parents, self.settings, None if self.seed is None else f"{self.seed:x}", self.name]
         while len(recipe) > 1 and not recipe[-1]:  # most recipes lack a name, many a seed
             recipe.pop()
         return recipe
+
+    @property
+    def _leaf(self) -> str | None:
+        """An expert in the place of a parent: most recipes of founders name several."""
+        return f"{LEAF}{self.settings['content']} {self.name}" if self.operator == EXPERT else None
 
     @classmethod
     def load(cls, record: Mapping[str, Any], shelf: Shelf) -> Self:
@@ -88,6 +94,9 @@ class AdapterGenome:
     def _ancestor(cls, named: Any, shelf: Shelf) -> AdapterGenome:
         if not isinstance(named, str):
             return cls._read(named, shelf)
+        if named.startswith(LEAF):
+            content, _, name = named[1:].partition(" ")
+            return cls.expert(name, _long(content))
         genome = shelf.genome(_long(named))
         if not isinstance(genome, AdapterGenome):
             raise ValueError(f"its parent {genome.key} is no adapter genome")

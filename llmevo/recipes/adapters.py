@@ -1,0 +1,37 @@
+"""The kit of the weight wing: experts to begin with, and variations of adapters in the place of instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmevo.breeding import Chain, Given
+from llmevo.core import ConfigError, Seed, Variation
+from llmevo.library import load_operator
+from llmevo.weights.genome import AdapterGenome
+from llmevo.weights.variations import Differ, Inherit, Merge, Mixed, Noise
+
+
+class AdapterKit:
+    """Experts, and for every operator file the variation of adapters that takes as many parents: recipes for prompts work here, too."""
+
+    def __init__(self, experts: Sequence[AdapterGenome], *, seed: Seed, near: Path | None = None) -> None:
+        if len(experts) < 2:
+            raise ConfigError(f"{len(experts)} experts are given; a search over adapters needs at least two: add folders to `experts`")
+        self.experts, self.seed, self._near = tuple(experts), seed, near
+        self.founders: Sequence[Variation[AdapterGenome]] = [Given(one) for one in self.experts]
+
+    def operator(self, name: str) -> Variation[AdapterGenome]:
+        """Noise for one parent, a merge and noise for two, differences for three or four, a step with roles for five."""
+        arity = load_operator(name, self._near).arity
+        if arity == 0:
+            return Mixed(self.experts)
+        if arity == 1:
+            return Noise()
+        if arity == 2:
+            return Chain((Merge(), Noise()))
+        if arity in (3, 4):
+            return Differ(arity=arity)
+        if arity == 5:
+            return Inherit()
+        return Merge(arity=None)

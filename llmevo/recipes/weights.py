@@ -1,0 +1,241 @@
+"""Searches over adapters: GENOME (arXiv 2503.01155), Model Swarms, LoRAHub, CMA-ES, EGGROLL, Deep GA, M2N2, and what they must beat."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from llmevo.breeding import (
+    Attraction,
+    BestFirst,
+    InTurn,
+    Lottery,
+    Roles,
+    Weighted,
+    always_replace,
+    chain,
+    keep_all,
+    resource_sharing,
+    roulette,
+    truncation,
+    unchanged,
+    uniform,
+)
+from llmevo.core import Variation
+from llmevo.recipes.adapters import AdapterKit
+from llmevo.recipes.kit import Plan
+from llmevo.strategies import (
+    Distribution,
+    For,
+    Founding,
+    Genetic,
+    GreedySoup,
+    Stale,
+    Vectors,
+    alternate,
+    sequence,
+)
+from llmevo.weights.genome import AdapterGenome
+from llmevo.weights.variations import Combined, Inherit, Member, Merge, Mixed, Noise, Scale, Split, Update
+
+G = AdapterGenome
+Method = Literal["linear", "task-arithmetic", "ties", "dare", "dare-ties", "della", "breadcrumbs", "slerp"]
+Share = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+SWARM = ("self", "previous", "own_best", "best", "worst")
+STRENGTHS = (0.25, 0.5, 0.75, 1.25, 1.5)
+
+
+def genome(
+    kit: AdapterKit,
+    *,
+    population: int = 10,
+    steps: int = 10,
+    method: Method = "linear",
+    sigma: Positive = 0.05,
+    density: Share = 0.2,
+    mutation: Share = 0.5,
+    elites: int = 1,
+    tournament: int = 3,
+    as_released: bool = False,
+) -> Plan[G]:
+    """GENOME: random pairs of experts; roulette, merge weighted by fitness, then sparse noise; elites and tournaments.
+
+    `as_released` does what the authors' code does: factors are merged one by one, DARE is not rescaled, TIES shrinks twice, and the noise
+    is absolute. Theirs is sigma 0.001.
+    """
+    founders: list[Variation[G]] = [_pair(kit, as_released)] * population
+    children = _breed(method, sigma, density, mutation, as_released)
+    search = Genetic(children, roulette, Lottery(population, elites, tournament), seed=kit.seed)
+    return Plan(sequence(Founding(founders, seed=kit.seed), search), population, population * (steps + 1))
+
+
+def genome_plus(
+    kit: AdapterKit,
+    *,
+    population: int = 10,
+    steps: int = 10,
+    method: Method = "linear",
+    sigma: Positive = 0.05,
+    density: Share = 0.2,
+    mutation: Share = 0.5,
+    elites: int = 1,
+    tournament: int = 3,
+    step: Positive = 0.5,
+    decay: Share = 0.95,
+    inertia: float = 0.2,
+    own: float = 0.2,
+    best: float = 0.2,
+    worst: float = 0.1,
+    as_released: bool = False,
+) -> Plan[G]:
+    """GENOME+: everybody moves towards the best and away from the worst; then breeding as in GENOME. One step is both.
+
+    `as_released`: moved individuals keep their old score, the own best is always oneself, the random factors are drawn once, and the step
+    shrinks with every individual instead of every round; besides what `genome` says.
+    """
+    names = ("self", "previous", "self", "best", "worst") if as_released else SWARM
+
+    def move(turn: int) -> Variation[G]:
+        length = step * decay**turn
+        before = length / decay if turn else None
+        space = "factors" if as_released else "product"
+        return Inherit(length, before, inertia, own, best, worst, space, frozen=as_released)
+
+    moving = Genetic(
+        InTurn(move, 1 if as_released else population), Roles(names), always_replace(), seed=kit.seed.fold("move")
+    )
+    children = _breed(method, sigma, density, mutation, as_released)
+    breeding = Genetic(children, roulette, Lottery(population, elites, tournament), seed=kit.seed.fold("breed"))
+    founders: list[Variation[G]] = [_pair(kit, as_released)] * population
+    rounds = alternate(For(Stale(moving) if as_released else moving, population), For(breeding, population))
+    return Plan(sequence(Founding(founders, seed=kit.seed), rounds), population, population * (2 * steps + 1))
+
+
+def model_swarms(
+    kit: AdapterKit,
+    *,
+    population: int = 20,
+    steps: int = 10,
+    inertia: float = 0.4,
+    own: float = 0.3,
+    best: float = 0.3,
+    worst: float = 0.3,
+    step: Positive = 1.0,
+    decay: Share = 0.95,
+    least: Positive = 0.1,
+    as_released: bool = False,
+) -> Plan[G]:
+    """Model Swarms (arXiv 2410.11163): experts and mixtures of pairs move with inertia to the own and the global best, from the worst.
+
+    `as_released` adds factors one by one instead of the changes that they stand for.
+    """
+    space = "factors" if as_released else "product"
+
+    def move(turn: int) -> Variation[G]:
+        length, before = (max(least, step * decay**one) for one in (turn, turn - 1))
+        return Inherit(length, before if turn else None, inertia, own, best, worst, space)
+
+    mixed = Mixed(kit.experts, 0.0, 2.0, sums=False, space=space)
+    founders = [*kit.founders, *[mixed] * population][:population]
+    search = Genetic(InTurn(move, population), Roles(SWARM), always_replace(), seed=kit.seed)
+    return Plan(sequence(Founding(founders, seed=kit.seed), search), population, population * (steps + 1))
+
+
+def lorahub(kit: AdapterKit, *, population: int = 10, steps: int = 10, bound: Positive = 1.5, l1: float = 0.05) -> Plan[G]:
+    """LoRAHub (arXiv 2307.13269): a coefficient per expert, all 0 at the start, within a bound and with a price on their size.
+
+    The search is CMA-ES; the authors' is another gradient-free one.
+    """
+    start = (0.0,) * len(kit.experts)
+    strategy = Vectors(
+        lambda vector: Combined(kit.experts, vector), start, seed=kit.seed, population=max(2, population), sigma=bound / 3,
+        bounds=(-bound, bound), penalty=lambda vector: l1 * sum(map(abs, vector)) / len(vector),
+    )  # fmt: skip
+    return Plan(strategy, population, population * (steps + 1))
+
+
+def cma(kit: AdapterKit, *, population: int = 10, steps: int = 10, groups: int = 1, sigma: Positive = 0.3) -> Plan[G]:
+    """CMA-ES (Hansen, arXiv 1604.00772) over the coefficients of the experts, one set for each of `groups` groups of layers.
+
+    It starts at the average.
+    """
+    if groups < 1:
+        raise ValueError(f"groups: the layers form at least one group, not {groups}")
+    start = (1 / len(kit.experts),) * (len(kit.experts) * groups)
+    strategy = Vectors(
+        lambda vector: Combined(kit.experts, vector, groups), start, seed=kit.seed, population=max(2, population), sigma=sigma
+    )
+    return Plan(strategy, population, population * (steps + 1))
+
+
+def eggroll(
+    kit: AdapterKit, *, population: int = 10, steps: int = 10, sigma: Positive = 0.1, rate: Positive = 1.0, rank: int = 1
+) -> Plan[G]:
+    """EGGROLL (arXiv 2511.16652): an evolution strategy whose members are low-rank noise from a seed, in plus and minus pairs.
+
+    The mean starts as the average of the experts; `population` is rounded down to pairs.
+    """
+    pairs = max(1, population // 2)
+    n = len(kit.experts)
+    mean = Combined(kit.experts, (1 / n,) * n)
+    strategy = Distribution(mean, Member(1, sigma, rank), Member(-1, sigma, rank), Update(rate), pairs=pairs, seed=kit.seed)
+    return Plan(strategy, 2 * pairs, 1 + steps * (2 * pairs + 1))
+
+
+def deep_ga(
+    kit: AdapterKit, *, population: int = 20, steps: int = 10, parents: int = 5, sigma: Positive = 0.05, density: Share = 1.0
+) -> Plan[G]:
+    """Deep GA (arXiv 1712.06567): mutations alone; the best `parents` have children, and the best of all stays."""
+    search = Genetic(Noise(sigma, density), uniform, truncation(parents), seed=kit.seed)
+    founders = [*kit.founders, *[Mixed(kit.experts)] * population][:population]
+    founding = Founding(founders, seed=kit.seed, succession=truncation(parents))
+    return Plan(sequence(founding, search), population, population * (steps + 1))
+
+
+def m2n2(kit: AdapterKit, *, population: int = 10, steps: int = 10, sigma: Positive = 0.02, density: Share = 0.2) -> Plan[G]:
+    """M2N2 (arXiv 2508.16204): cases are shared out among those that solve them, mates complement each other, layers change sides."""
+    search = Genetic(chain(Split(), Noise(sigma, density)), Attraction(), resource_sharing(population), seed=kit.seed)
+    founders = [*kit.founders, *[Mixed(kit.experts)] * population][:population]
+    return Plan(sequence(Founding(founders, seed=kit.seed), search), population, population * (steps + 1))
+
+
+def portfolio(kit: AdapterKit, *, population: int = 10, steps: int = 10) -> Plan[G]:
+    """What a search has to beat: the base, every expert, the best one scaled, the average, a greedy soup, then random mixtures.
+
+    It makes `population * (steps + 1)` evaluations, as the searches do. Gradient training on the same examples is not in it.
+    """
+    experts, n = kit.experts, len(kit.experts)
+    plain: list[Variation[G]] = [Combined(experts[:1], (0.0,)), Combined(experts, (1 / n,) * n)]
+    scaled = Genetic(InTurn(lambda i: Scale(STRENGTHS[i % len(STRENGTHS)]), 1), BestFirst(), unchanged, seed=kit.seed.fold("scale"))
+    rest = InTurn(lambda i: plain[i] if i < len(plain) else Mixed(experts), 1)
+    random: Genetic[G] = Genetic(rest, uniform, unchanged, seed=kit.seed.fold("random"))
+    return Plan(
+        sequence(
+            Founding(kit.founders, seed=kit.seed, succession=keep_all),
+            GreedySoup(Merge(arity=None, by="equal"), seed=kit.seed),
+            For(scaled, len(STRENGTHS)),
+            random,
+        ),
+        population,
+        max(population * (steps + 1), 2 * n + len(STRENGTHS) + len(plain)),
+    )
+
+
+def _pair(kit: AdapterKit, as_released: bool) -> Mixed:
+    return Mixed(kit.experts, space="factors" if as_released else "product")
+
+
+def _breed(method: str, sigma: float, density: float, mutation: float, as_released: bool) -> Weighted[G]:
+    """A merge, or a merge with noise."""
+    settings: dict[str, object] = {}
+    if as_released:
+        settings["space"] = "factors"
+        if method in ("dare", "dare-ties"):
+            settings["rescale"] = False
+        if method == "ties":
+            settings["twice"] = True
+    merge = Merge(method, settings=settings)
+    mutated = chain(merge, Noise(sigma, density, relative=not as_released))
+    return Weighted([(merge, 1 - mutation), (mutated, mutation)])
