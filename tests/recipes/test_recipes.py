@@ -17,7 +17,7 @@ from llmevo.core import ConfigError, Context, Individual, Seed, Variation, Varia
 from llmevo.engine import Outcome, Told, evolve, stop
 from llmevo.fitness import Case, Evaluator, FunctionFitness
 from llmevo.llm.scripted import ScriptedLLM
-from llmevo.recipes import RECIPES, REFINEMENTS, Kit, Plan, catalogue, parameters, recipe
+from llmevo.recipes import ADAPTERS, RECIPES, REFINEMENTS, Kit, Plan, catalogue, parameters, recipe
 from llmevo.recipes.text import TextKit, common_words
 from llmevo.storage.blobs import MemoryBlobs
 from llmevo.storage.database import Database
@@ -381,7 +381,7 @@ class TestTextKit:
 class TestCatalogue:
     def test_every_recipe_says_what_it_is_and_where_it_comes_from(self) -> None:
         entries = catalogue()
-        assert [one.name for one in entries] == [*RECIPES, *REFINEMENTS]
+        assert [one.name for one in entries] == [*RECIPES, *REFINEMENTS, *ADAPTERS]
         for one in entries:
             assert len(one.summary) > 20 and len(one.source) > 20
             assert all(default is not inspect.Parameter.empty for default in one.settings.values())
