@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmevo.core import Individual, Usage, living
+from llmevo.fitness.diversity import distinct
 
 if TYPE_CHECKING:
     from llmevo.config import RunConfig, Search, Task
@@ -237,6 +238,10 @@ def show_summary(summary: Summary) -> None:
     if summary.best is not None:
         out.print(Text(f"best so far: {inert(_shown(summary.best))}"), soft_wrap=True)
         out.print(f"{'dev score':>12}  {summary.best.fitness.value:.3f} (n = {len(summary.best.fitness.cases) or 1})")
+    texts = [inert(_shown(one)) for one in summary.hall]
+    if len(texts) > 1:
+        out.print(f"{'diversity':>12}  distinct-1 {distinct(texts, 1):.2f}, distinct-2 {distinct(texts, 2):.2f} (the {len(texts)} best)")
+    show_front(summary.front)
     if summary.held_out is not None:
         note = f"; {summary.tests} winners were scored on these cases, so the last score is too good" if summary.tests > 1 else ""
         out.print(Text(f"{'test score':>12}  {summary.held_out}{note}"))
@@ -249,6 +254,17 @@ def show_summary(summary: Summary) -> None:
     for name, (lost, births) in summary.stillborn.items():
         if lost:
             out.print(Text(f"{'stillborn':>12}  {lost} of {births} by {inert(name)}"))
+
+
+def show_front(front: Sequence[Individual[Any]]) -> None:
+    """The individuals that nobody dominates, a row each; nothing where there is one objective."""
+    if not front:
+        return
+    names = sorted(front[0].fitness.objectives)
+    table = Table(*names, "value", "", title="the front: nobody is better in one and as good in all others", title_justify="left")
+    for one in front:
+        table.add_row(*(_number(one.fitness.objectives[name]) for name in names), _number(one.fitness.value), Text(one.genome.preview()))
+    _out().print(table)
 
 
 def show_recipes(entries: Sequence[Entry]) -> None:
@@ -295,12 +311,18 @@ def summary_record(summary: Summary) -> dict[str, Any]:
     record["steps"] = [dataclasses.asdict(step) for step in summary.steps]
     record["held_out"] = dataclasses.asdict(summary.held_out) if summary.held_out else None
     record["spent"] = dataclasses.asdict(summary.spent)
+    for name in ("hall", "front"):
+        record[name] = [_individual_record(one) for one in getattr(summary, name)]
     return {**record, "folder": str(summary.folder), "best": _individual_record(summary.best)}
 
 
 def best_record(summary: Summary) -> dict[str, Any]:
     """The best one of a summary as JSON."""
-    return {"best": _individual_record(summary.best), "held_out": dataclasses.asdict(summary.held_out) if summary.held_out else None}
+    return {
+        "best": _individual_record(summary.best),
+        "front": [_individual_record(one) for one in summary.front],
+        "held_out": dataclasses.asdict(summary.held_out) if summary.held_out else None,
+    }
 
 
 def operator_record(template: Template) -> dict[str, Any]:
@@ -319,6 +341,7 @@ def _individual_record(one: Individual[Any] | None) -> dict[str, Any] | None:
         "parts": dict(getattr(one.genome, "parts", {})),
         "value": fitness.value,
         "violation": fitness.violation,
+        "objectives": dict(fitness.objectives),
         "cases": len(fitness.cases),
         "parents": list(one.parents),
         "variation": one.variation,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from llmevo.breeding.shaping import Shaping, flat, linear_rank, proportional
+from llmevo.breeding.succession import standings
 from llmevo.core import G, Individual, View, common_cases, standing
 
 
@@ -40,9 +41,13 @@ roulette = Roulette(proportional)
 
 @dataclass(frozen=True)
 class Tournament:
-    """Every role is won by the best of `size` random contestants; winners do not compete again within a tuple."""
+    """Every role is won by the best of `size` random contestants; winners do not compete again within a tuple.
+
+    `order` gives the sort keys of the contestants, larger is better: by default scored, then valid, then value.
+    """
 
     size: int = 2
+    order: Callable[[Sequence[Individual[Any]]], Sequence[Any]] = standings
     seated: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -55,11 +60,10 @@ class Tournament:
         pool = distinct(view.population)
         if not pool:
             return []
-        common = common_cases(one.fitness for one in pool)
+        keys = self.order(pool)
         size = len(pool) if arity is None else arity
 
-        places = [standing(one.fitness, common) for one in pool]
-        return [tuple(pool[i] for i in _filled([], places, size, self.size, rng)) for _ in range(n)]
+        return [tuple(pool[i] for i in _filled([], keys, size, self.size, rng)) for _ in range(n)]
 
 
 @dataclass(frozen=True)

@@ -163,18 +163,40 @@ class AnswerJudgeConfig(JudgeConfig):
         return value
 
 
+class SeveralConfig(Section):
+    """Several scorers, each an objective, and how they become the one value by which a winner is named."""
+
+    objectives: dict[str, str | ScorerConfig]
+    """Name to a shipped scorer, `module:name`, or `{function: ...}`."""
+    weights: dict[str, float] | None = None
+    """A weighted sum; a negative weight is for what should be small."""
+    lexicographic: list[str] | None = None
+    """One after the other: the next decides where two are in the same step of the one before."""
+    resolution: Annotated[float, Field(ge=1e-6)] = 0.01
+    """The step of `lexicographic`."""
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> SeveralConfig:
+        if (self.weights is None) == (self.lexicographic is None):
+            raise ValueError("say how the objectives become one value: either `weights: {...}` or `lexicographic: [...]`")
+        return self
+
+
 def _scorer_kind(value: Any) -> str:
     """Which kind of scorer is meant, so that only its own keys are spoken of in an error."""
-    if isinstance(value, Mapping | Section):
-        judged = "judge" in value if isinstance(value, Mapping) else isinstance(value, JudgeConfig)
-        return JudgeConfig.__name__ if judged else ScorerConfig.__name__
-    return "str"
+    if isinstance(value, Section):
+        return type(value).__name__
+    if not isinstance(value, Mapping):
+        return "str"
+    kinds = {"judge": JudgeConfig, "objectives": SeveralConfig}
+    return next((kind.__name__ for name, kind in kinds.items() if name in value), ScorerConfig.__name__)
 
 
 AnyScorer = Annotated[
     Annotated[str, Tag("str")]
     | Annotated[ScorerConfig, Tag(ScorerConfig.__name__)]
-    | Annotated[JudgeConfig, Tag(JudgeConfig.__name__)],
+    | Annotated[JudgeConfig, Tag(JudgeConfig.__name__)]
+    | Annotated[SeveralConfig, Tag(SeveralConfig.__name__)],
     Discriminator(_scorer_kind),
 ]
 
@@ -188,7 +210,8 @@ class TaskConfig(Section):
     test: Share | CasesConfig | None = None
     """Examples that are scored once at the end: a count, a share, a file of their own, or what `dev` leaves (default)."""
     scorer: AnyScorer = "exact"
-    """A shipped scorer, `module:name`, `{function: module:name, isolate: {...}}`, or `{judge: rubric, ...}`."""
+    """A shipped scorer, `module:name`, `{function: module:name, isolate: {...}}`, `{judge: rubric, ...}`, or
+    `{objectives: {...}, weights: {...}}`."""
     prompt: str | None = None
     """A prompt folder: how a prompt wraps an input, and seeds."""
     seeds: list[str | dict[str, str]] | str | None = None

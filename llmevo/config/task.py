@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from llmevo.config.schema import CasesConfig, JudgeConfig, ScorerConfig, TaskConfig
+from llmevo.config.schema import AnyScorer, CasesConfig, JudgeConfig, ScorerConfig, SeveralConfig, TaskConfig
 from llmevo.core import ConfigError
 from llmevo.fitness import (
     Case,
     FunctionScorer,
     Judging,
+    Lexicographic,
     Scorer,
+    Several,
     Splits,
+    WeightedSum,
     apart,
     checked,
     label_names,
@@ -86,11 +89,20 @@ def judging(config: JudgeConfig, near: Path | None) -> Judging:
     return Judging(template, {**criteria, **config.slots}, config.votes, config.aggregate)
 
 
-def _scorer(config: str | ScorerConfig | JudgeConfig, labels: Sequence[str], near: Path | None) -> Scorer | Judging:
-    if isinstance(config, str):
-        return scorer_named(config, labels, near)
+def _scorer(config: AnyScorer, labels: Sequence[str], near: Path | None) -> Scorer | Judging:
     if isinstance(config, JudgeConfig):
         return judging(config, near)
+    if isinstance(config, SeveralConfig):
+        scorers = {name: _plain_scorer(one, labels, near) for name, one in config.objectives.items()}
+        if config.lexicographic is not None:
+            return Several(scorers, Lexicographic(tuple(config.lexicographic), config.resolution))
+        return Several(scorers, WeightedSum(config.weights or {}))
+    return _plain_scorer(config, labels, near)
+
+
+def _plain_scorer(config: str | ScorerConfig, labels: Sequence[str], near: Path | None) -> Scorer:
+    if isinstance(config, str):
+        return scorer_named(config, labels, near)
     if config.isolate is not None:
         scorer = IsolatedScorer(config.function, minimum=config.minimum, near=near, **config.isolate.model_dump())
         _ = scorer.key  # imports it in a worker: what cannot work is said now

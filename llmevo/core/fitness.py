@@ -162,8 +162,8 @@ def outranks(a: Fitness, b: Fitness) -> bool:
 def revised(old: Fitness, new: Fitness) -> Fitness:
     """The fitness after further evaluation: cases are united (the newer score of a case stands), usage is added.
 
-    Where both have cases, `value` is the mean over all of them; otherwise it is the newer value. A failed re-evaluation leaves the
-    old fitness standing, with its cost added.
+    Where both have cases, `value` is the mean over all of them, and so is every objective; otherwise they are the newer ones. A
+    failed re-evaluation leaves the old fitness standing, with its cost added.
     """
     usage = old.usage + new.usage
     if not new.ok or not old.ok:
@@ -176,9 +176,17 @@ def revised(old: Fitness, new: Fitness) -> Fitness:
     return Fitness(
         math.fsum(cases.values()) / len(cases) if united else new.value,
         max(old.violation, new.violation) if united else new.violation,
-        new.objectives,
+        _united(old, new) if united else new.objectives,
         cases,
         new.measures,
         new.feedback or old.feedback,
         usage,
     )
+
+
+def _united(old: Fitness, new: Fitness) -> Mapping[str, float]:
+    """The objectives over the cases of both: the means weighted by the number of cases, those that were repeated counted once."""
+    if old.objectives.keys() != new.objectives.keys():
+        return new.objectives
+    kept, fresh = len(old.cases.keys() - new.cases.keys()), len(new.cases)
+    return {name: (kept * old.objectives[name] + fresh * value) / (kept + fresh) for name, value in new.objectives.items()}

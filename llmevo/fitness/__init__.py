@@ -6,6 +6,7 @@ from llmevo.fitness.evaluator import Evaluator
 from llmevo.fitness.files import from_rows, load_aligned, load_file, load_hub
 from llmevo.fitness.functions import FunctionFitness, FunctionScorer
 from llmevo.fitness.judge import Judge, Judging, NoVerdict
+from llmevo.fitness.objectives import Lexicographic, Several, WeightedSum
 from llmevo.fitness.scorers import SHIPPED, scorer_named
 
 __all__ = [
@@ -18,12 +19,15 @@ __all__ = [
     "FunctionScorer",
     "Judge",
     "Judging",
+    "Lexicographic",
     "NoAnswer",
     "NoVerdict",
     "Phenotype",
     "Score",
     "Scorer",
+    "Several",
     "Splits",
+    "WeightedSum",
     "apart",
     "checked",
     "from_rows",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from llmevo.core.context import Context
@@ -13,7 +13,9 @@ from llmevo.core.fitness import FREE, Fitness, Usage, as_score
 from llmevo.core.gather import gather
 from llmevo.core.genome import Genome
 from llmevo.core.resolve import function_key
+from llmevo.fitness.contract import NO_OBJECTIVES
 from llmevo.fitness.functions import described, is_async, takes_context
+from llmevo.fitness.objectives import Scalarisation
 
 G = TypeVar("G", bound=Genome)
 
@@ -22,7 +24,8 @@ G = TypeVar("G", bound=Genome)
 class Verdict:
     """What a check says of an answer.
 
-    `value` is the score, higher is better. `violation` is how far the answer is from valid: 0 is valid, and ends the search.
+    `value` is the score, higher is better; with several `objectives` it is their scalarisation (`Verdict.of`). `violation` is how far
+    the answer is from valid: 0 is valid, and ends the search.
     `feedback` is shown to the model that writes the next answer; `measures` place the answer in a MAP-Elites grid.
     """
 
@@ -30,6 +33,12 @@ class Verdict:
     violation: float = 0.0
     feedback: tuple[str, ...] = ()
     measures: tuple[float, ...] = ()
+    objectives: Mapping[str, float] = field(default_factory=lambda: NO_OBJECTIVES)
+
+    @classmethod
+    def of(cls, objectives: Mapping[str, float], by: Scalarisation, violation: float = 0.0, **more: Any) -> Verdict:
+        """A verdict with several objectives and the value that `by` makes of them, e.g. `WeightedSum({"right": 1, "length": -0.01})`."""
+        return cls(by(objectives), violation, objectives=objectives, **more)
 
 
 def verdict(found: Any) -> Verdict:
@@ -44,12 +53,13 @@ def verdict(found: Any) -> Verdict:
         if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
             raise InvalidFitness(f"the second half of a check's pair is feedback (a text or several), not {type(found[1]).__name__}")
         inner = verdict(found[0])
-        return Verdict(inner.value, inner.violation, (*inner.feedback, *words), inner.measures)
+        return replace(inner, feedback=(*inner.feedback, *words))
     if isinstance(found, Verdict):
         value, violation = as_score(found.value), as_score(found.violation)
         if violation < 0:
             raise InvalidFitness(f"a violation is 0 (valid) or positive, not {violation!r}")
-        return Verdict(value, violation, tuple(found.feedback), tuple(map(as_score, found.measures)))
+        objectives = {str(name): as_score(one) for name, one in found.objectives.items()}
+        return Verdict(value, violation, tuple(found.feedback), tuple(map(as_score, found.measures)), objectives)
     if isinstance(found, bool):
         return Verdict(float(found), float(not found))
     return Verdict(as_score(found), 1.0)
@@ -95,4 +105,4 @@ class Checked(Generic[G]):
 
 def as_fitness(found: Verdict, usage: Usage = FREE) -> Fitness:
     """The fitness of a verdict."""
-    return Fitness(found.value, found.violation, measures=found.measures, feedback=found.feedback, usage=usage)
+    return Fitness(found.value, found.violation, found.objectives, measures=found.measures, feedback=found.feedback, usage=usage)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 G_contra = TypeVar("G_contra", bound=Genome, contravariant=True)
 NO_FIELDS: Mapping[str, str] = MappingProxyType({})
+NO_OBJECTIVES: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Score:
 
     value: float
     explanation: str = ""
+    objectives: Mapping[str, float] = field(default_factory=lambda: NO_OBJECTIVES)
+    """Of a scorer with several objectives; `value` is their scalarisation."""
 
 
 class Scorer(Protocol):

@@ -18,6 +18,7 @@ from llmevo.core.mating import CaseSlice
 from llmevo.core.resolve import nearest
 from llmevo.fitness.contract import Answer, Case, Failure, NoAnswer, Phenotype, Score, Scorer
 from llmevo.fitness.functions import described, scored
+from llmevo.fitness.objectives import Several
 from llmevo.library.reader import clean
 from llmevo.llm.contract import CallFailed
 
@@ -118,8 +119,13 @@ class Evaluator(Generic[G]):
             if isinstance(score, BadScore):
                 return Fitness.failed(f"case {case.id}: {score.error}", context.meter.usage)
             values[case.id] = score.value
+        mean, objectives = math.fsum(values.values()) / len(values), {}
+        if isinstance(self.scorer, Several):
+            objectives = _means([score for score in scores if isinstance(score, Score)])
+            mean = self.scorer.scalarise(objectives)
         return Fitness(
-            math.fsum(values.values()) / len(values),
+            mean,
+            objectives=objectives,
             cases=values,
             feedback=tuple(self._failures(genome, cases, answers, scores)),
             usage=context.meter.usage,
@@ -127,7 +133,8 @@ class Evaluator(Generic[G]):
 
     async def _score(self, answer: Answer, case: Case, context: Context) -> Score | BadScore:
         if isinstance(answer, NoAnswer):
-            return Score(self.scorer.minimum, answer.reason)
+            minima = self.scorer.minima if isinstance(self.scorer, Several) else {}
+            return Score(self.scorer.minimum, answer.reason, minima)
         try:
             score = await self.scorer(answer, case, context)
             return score if type(score) is Score and type(score.value) is float and math.isfinite(score.value) else scored(score)
@@ -156,6 +163,11 @@ class Evaluator(Generic[G]):
             texts = (cases[i].input, shown, cases[i].targets[0], scores[i].explanation)
             records.append(Failure(cases[i].id, *(_cut(text, self.excerpt) for text in texts)).dump())
         return records
+
+
+def _means(scores: Sequence[Score]) -> dict[str, float]:
+    """The mean of every objective over the cases."""
+    return {name: math.fsum(score.objectives[name] for score in scores) / len(scores) for name in scores[0].objectives}
 
 
 def _same_shape(rows: Sequence[Sequence[Answer]], genomes: int, cases: int, phenotype: Any) -> None:

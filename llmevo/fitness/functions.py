@@ -68,7 +68,8 @@ def scored(value: Any) -> Score:
     Raises `InvalidFitness` that names what came.
     """
     if isinstance(value, Score):
-        return Score(as_score(value.value), str(value.explanation))
+        objectives = {name: as_score(one) for name, one in value.objectives.items()}
+        return Score(as_score(value.value), str(value.explanation), objectives)
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], str):
         return Score(as_score(value[0]), value[1])
     if isinstance(value, dict):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmevo.breeding import frontier
 from llmevo.core import ConfigError, Genome, Individual, InvalidFitness, StorageError, Usage, View, living
 from llmevo.report.statistics import Interval
 from llmevo.storage.answers import Answers
@@ -42,6 +43,10 @@ class Summary:
     """The settings that cannot change, flat."""
     steps: tuple[Step, ...]
     best: Individual[Any] | None
+    hall: tuple[Individual[Any], ...]
+    """The best ever, best first."""
+    front: tuple[Individual[Any], ...]
+    """With several objectives: the valid ones that nobody dominates; else empty."""
     held_out: Interval | None
     """The best one's score on the test cases, if it was scored."""
     tests: int
@@ -90,6 +95,7 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
     all_births: Counter[str] = Counter()
     evaluated: set[tuple[str, str]] = set()
     known: set[str] = set()
+    everybody: dict[str, Individual[Any]] = {}
     cohorts: dict[int, list[Mapping[str, Any]]] = {}
     for place in sorted(records):
         cohorts.setdefault(place[0], []).append(records[place])
@@ -105,6 +111,7 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
                 lost[birth.variation] += 1
         # The memory of the best is the search's own, so that a revised score counts here as it does there.
         view = view.advance((), births)
+        everybody.update({one.id: one for one in living(births)})
         scores = [one.fitness.value for one in living(births)]
         top, middle = (max(scores), statistics.median(scores)) if scores else (None, None)
         steps.append(Step(j, len(rows), len(scores), top, middle, view.best.fitness.value if view.best else None))
@@ -116,6 +123,8 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
         frozen,
         tuple(steps),
         best,
+        view.hall,
+        tuple(frontier(list(everybody.values()))) if best is not None and len(best.fitness.objectives) > 1 else (),
         Interval(**json.loads(own)) if own else None,
         len(tests),
         sum(all_births.values()),
