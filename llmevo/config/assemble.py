@@ -47,7 +47,7 @@ class Search:
     stops: tuple[Stop, ...]
     founders: Sequence[Variation[TextGenome]]
     models: Mapping[str, Model]
-    """By role: task, operator, judge."""
+    """By role: task, operator (further ones: operator 2, ...), judge."""
     instructions: Sequence[Template]
     """The operators that the operator model follows."""
     fingerprint: Mapping[str, str]
@@ -58,10 +58,11 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
     """The search of a configuration. Opens no connection; raises `ConfigError` for a missing key, model, operator or setting."""
     models: dict[str, Model] = {}
     if task.encoder is None:
-        models["task"] = connections.connect(_spec(config.models.task or config.models.operator, "task", task.near))
-    operator = config.models.operator or config.models.task
-    if operator is None or operator.model != EDITS:
-        models["operator"] = connections.connect(_spec(operator, "operator", task.near))
+        models["task"] = connections.connect(_spec(config.models.task or next(iter(config.models.operators), None), "task", task.near))
+    writers = config.models.operators or (config.models.task,)
+    if any(writer is None or writer.model != EDITS for writer in writers):
+        for i, writer in enumerate(writers, start=1):
+            models[f"operator {i}" if i > 1 else "operator"] = connections.connect(_spec(writer, "operator", task.near))
     seed = Seed.of(config.seed)
     scorer = _scorer(config, task, connections, models, seed)
     kit = TextKit(
@@ -73,6 +74,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
         vocabulary=task.vocabulary,
         slots=task.slots,
         near=task.near,
+        more=[model for role, model in models.items() if role.startswith("operator ")],
     )
     plan: Plan[TextGenome] = planned(config.recipe, kit, config.settings, task.near)
 
@@ -100,7 +102,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
             "dev cases": _content(task.dev),
             "test cases": _content(task.test),
             "seeds": content_key([dict(one) if isinstance(one, Mapping) else one for one in task.seeds]),
-            "operator model": models["operator"].key if "operator" in models else EDITS,
+            "operator model": " and ".join(model.key for role, model in models.items() if role.startswith("operator")) or EDITS,
         },
     )
 

@@ -48,16 +48,16 @@ class Estimate:
 def estimate(search: Search, task: Task) -> list[Estimate]:
     """A row per model, and one for each that stands in for it. Expected: every mating gives a new genome, read at once, and nothing
     is refused. Worst: one repair for every child, answers and children of full length (asked for twice where a cut one may be),
-    everything refused by those before, a token per byte. Duplicates, stillbirths and recorded answers make a run cheaper than both; only
-    attempts that are repeated because the server failed come on top.
+    everything refused by those before, a token per byte; of several operator models each may have to write every child. Duplicates,
+    stillbirths and recorded answers make a run cheaper than both; only attempts that are repeated because the server failed come on top.
     """
     plan = search.plan
     given = sum(founder.key.startswith("given(") for founder in search.founders)
     seeds = [seed if isinstance(seed, str) else " ".join(seed.values()) for seed in task.seeds]
     longest = max((_size(seed) for seed in seeds), default=0)
-    writer = search.models.get("operator")
-    if writer is not None:
-        limits = [max(_caps(model, one)) for one in search.instructions for model in writer.chain]
+    writers = [model for role, model in search.models.items() if role.startswith("operator")]
+    if writers:
+        limits = [max(_caps(model, one)) for one in search.instructions for writer in writers for model in writer.chain]
         longest += CHARACTERS_PER_TOKEN * max(limits, default=0)
     rows: list[Estimate] = []
     greeted: list[Model] = []
@@ -77,20 +77,21 @@ def estimate(search: Search, task: Task) -> list[Estimate]:
             each = max(questions) + longest + upper.tokens_in
             worst = _times(most * len(task.dev) + len(task.test), len(caps) * each, sum(caps), len(caps))
             rows.append(_row("task", one, _times(calls, into, max(1.0, out)), worst, greeted, place))
-    if writer is not None and search.instructions and plan.matings > given:
+    if writers and search.instructions and plan.matings > given:
         asked = [_instruction(one, task, longest, RECORD) for one in search.instructions]
         usual = [_instruction(one, task, max(CHILD, *map(len, seeds or [""])), CHILD) for one in search.instructions]
         roles = (Message("system", ""), Message("user", ""), Message("assistant", ""), Message("user", ""))
-        frames = writer.upper(Request(roles)).tokens_in
+        frames = max(writer.upper(Request(roles)).tokens_in for writer in writers)
         children = plan.matings - given
         into = FRAME + statistics.fmean(usual) / CHARACTERS_PER_TOKEN
         once = max(asked) + frames
         again = once + CHARACTERS_PER_TOKEN * max(limits) + REPAIR
-        for place, one in enumerate(writer.chain):
+        share = -(-children // len(writers))
+        for place, one in ((place, one) for writer in writers for place, one in enumerate(writer.chain)):
             most_caps = max((_caps(one, template) for template in search.instructions), key=lambda caps: (len(caps), sum(caps)))
             times = len(most_caps)
             worst = _times(most - given, times * (once + again), 2 * sum(most_caps), 2 * times)
-            rows.append(_row("operator", one, _times(children, into, CHILD / CHARACTERS_PER_TOKEN), worst, greeted, place))
+            rows.append(_row("operator", one, _times(share, into, CHILD / CHARACTERS_PER_TOKEN), worst, greeted, place))
     if isinstance(task.scorer, Judging):
         rows += _judged(search, task, task.scorer, most, greeted)
     return rows

@@ -49,12 +49,17 @@ def free_settings() -> str:
 
 
 def _is_free(place: Sequence[str]) -> bool:
-    return place[:3] == ["task", "scorer", "isolate"] or (len(place) > 2 and place[0] == "models" and place[2] in FREE_IN_MODELS)
+    if place[0] == "models":
+        place = [part for part in place if not part.isdecimal()]  # of several operator models, which one
+        return len(place) > 2 and place[2] in FREE_IN_MODELS
+    return place[:3] == ["task", "scorer", "isolate"]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
+        if isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
+            value = {str(i): one for i, one in enumerate(value)}
         if isinstance(value, Mapping) and value:
             flat |= _flat(value, f"{prefix}{key}.")
         else:

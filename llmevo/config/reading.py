@@ -237,7 +237,7 @@ def _is_branch(part: str | int) -> bool:
 def _siblings(root: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
     """The keys that are known where an unknown one stands; of several kinds of section, those of all."""
     models: list[Any] = [root]
-    for part in place:
+    for part in (part for part in place if isinstance(part, str)):
         fields = [model.model_fields[part] for model in models if part in model.model_fields]
         models = [model for field in fields for model in _sections_in(field.annotation)]
     return [name for model in models for name in model.model_fields]

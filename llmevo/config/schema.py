@@ -57,11 +57,29 @@ class ModelConfig(Section):
         return value
 
 
+def _named(value: Any) -> Any:
+    """A model that is given by its name alone, or several of them."""
+    if isinstance(value, list):
+        return [_named(one) for one in value]
+    return {"model": value} if isinstance(value, str) else value
+
+
+def _one_or_several(value: Any) -> str:
+    return "list[ModelConfig]" if isinstance(value, list | tuple) else "ModelConfig"
+
+
+OneOrSeveral = Annotated[
+    Annotated[ModelConfig, Tag("ModelConfig")] | Annotated[list[ModelConfig], Tag("list[ModelConfig]"), Field(min_length=1)],
+    Discriminator(_one_or_several),
+]
+
+
 class Models(Section):
     """Who does the task, who writes the children, who judges. `operator: edits` needs no model: blind edits of words."""
 
     task: ModelConfig | None = None
-    operator: ModelConfig | None = None
+    operator: OneOrSeveral | None = None
+    """One, or several among which a recipe with `choose: bandit` finds who gains most for its cost."""
     judge: ModelConfig | None = None
 
     @model_validator(mode="before")
@@ -69,8 +87,14 @@ class Models(Section):
     def _names(cls, value: Any) -> Any:
         """A model may be given by its name alone."""
         if isinstance(value, Mapping):
-            return {key: {"model": one} if isinstance(one, str) else one for key, one in value.items()}
+            return {key: _named(one) for key, one in value.items()}
         return value
+
+    @property
+    def operators(self) -> tuple[ModelConfig, ...]:
+        """Those who write children, the first one first."""
+        several = self.operator if isinstance(self.operator, list) else [self.operator]
+        return tuple(one for one in several if one is not None)
 
 
 class CasesConfig(Section):

@@ -16,6 +16,7 @@ from llmevo.recipes.kit import Kit, Plan
 RECIPES: Mapping[str, str] = {
     "evoprompt-ga": "evoprompt:evoprompt_ga",
     "evoprompt-de": "evoprompt:evoprompt_de",
+    "nsga2": "pareto:nsga2",
     "seeds": "baselines:seeds",
     "random": "baselines:random",
     "best-of-n": "baselines:best_of_n",

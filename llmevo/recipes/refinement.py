@@ -21,6 +21,7 @@ from llmevo.breeding import (
 )
 from llmevo.core import ConfigError, G, Mixture, Succession, Variation
 from llmevo.core.resolve import nearest
+from llmevo.recipes.choosing import Choose, mixture
 from llmevo.recipes.kit import AnswersKit, Kit, Plan
 from llmevo.strategies import Founding, Genetic, Islands, Phases, sequence
 
@@ -44,6 +45,7 @@ def ga_llm(
     textual_mutation: Rate = 0.6,
     local_edits: Rate = 0.0,
     ablate: tuple[Operator, ...] = (),
+    choose: Choose = "rates",
     patience: int = 16,
     keep: int = 32,
     duplicates: Literal["allow", "same", "spacing", "words", "shingles"] = "spacing",
@@ -55,9 +57,9 @@ def ga_llm(
     """GA-LLM: samples of the model; then semantic crossover, prompt mutation or textual mutation of the best that is not spent yet.
 
     The best is varied until `patience` children in a row were no better, then the next best; the best `keep` answers are remembered.
-    `ablate` leaves operators out; the others keep their proportions. A child that repeats an answer (`duplicates` says how closely) is
-    asked for again, `tries` times in all, and never checked. With `repair` a reply that cannot be read becomes a small change of the
-    parent instead.
+    `ablate` leaves operators out; the others keep their proportions. `choose: bandit` finds their rates by what they gain. A child that
+    repeats an answer (`duplicates` says how closely) is asked for again, `tries` times in all, and never checked. With `repair`
+    a reply that cannot be read becomes a small change of the parent instead.
     """
     for name in ablate:
         if name not in OPERATORS:
@@ -71,9 +73,9 @@ def ga_llm(
     used = [operator for operator in OPERATORS if operator not in ablate and rates[operator]]
     if not used:
         raise ConfigError("ga-llm: every operator is left out or has rate 0; keep at least one")
-    mixture: Mixture[G] = Weighted([(_mended(kit, operator, repair), rates[operator]) for operator in used])
+    mixed: Mixture[G] = mixture([(_mended(kit, operator, repair), rates[operator]) for operator in used], choose)
     known = None if duplicates == "allow" else Known(kit.traces(duplicates), key=duplicates, tries=tries)
-    search = Genetic(mixture, BestFirst(patience), truncation(keep), seed=kit.seed, known=known)
+    search = Genetic(mixed, BestFirst(patience), truncation(keep), seed=kit.seed, known=known)
     return _from_samples(kit, search, population, steps, batch, slots, again=repair)
 
 

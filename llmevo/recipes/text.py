@@ -45,6 +45,7 @@ class TextKit:
     """Founders from seeds, or written by the model when there are none; operators by name.
 
     With `llm` None the operators are blind edits of the same arity (words of `vocabulary` may be inserted): a control, and free.
+    `more` are further models that follow operators, where a recipe chooses among them.
     `slots` are further values for operators that declare them. `near` is where a user's `operators/` may lie.
     """
 
@@ -60,8 +61,10 @@ class TextKit:
         slots: Mapping[str, Any] | None = None,
         near: Path | None = None,
         write: int = 10,
+        more: Sequence[LLM] = (),
     ) -> None:
         self.seed, self._llm, self._near = seed, llm, near
+        self._models = () if llm is None else (llm, *more)
         self._vocabulary = tuple(vocabulary)
         self.instructions: list[Template] = []
         """The operators that were asked for and are followed by the model: what a plan of costs looks at."""
@@ -78,14 +81,21 @@ class TextKit:
         self.founders: Sequence[Variation[TextGenome]] = founders or [self.operator("from-task")] * write
 
     def operator(self, name: str) -> Variation[TextGenome]:
-        """The operator file of that name with the kit's model, or blind edits in its place."""
+        """The operator file of that name with the kit's first model, or blind edits in its place."""
+        return self.operators(name)[0]
+
+    def operators(self, name: str) -> list[Variation[TextGenome]]:
+        """The operator of that name with each of the kit's models, or blind edits in its place."""
         template = load_operator(name, self._near)
-        variation = self._instruct(template) if self._llm else self._blind(template)
+        found = [self._instruct(template, llm) for llm in self._models] if self._models else [self._blind(template)]
+        return [self._anywhere(variation) for variation in found]
+
+    def _anywhere(self, variation: Variation[TextGenome]) -> Variation[TextGenome]:
+        """On a part that is drawn, where a genome has several."""
         alone = variation.arity == 0 or not self._several or isinstance(variation, Chain)
         return variation if alone else on(ANY, variation)
 
-    def _instruct(self, template: Template) -> Variation[TextGenome]:
-        assert self._llm is not None
+    def _instruct(self, template: Template, llm: LLM) -> Variation[TextGenome]:
         missing = [slot for slot in template.slots if slot not in self._slots]
         if missing:
             raise ConfigError(
@@ -98,8 +108,9 @@ class TextKit:
                 f"operator that varies a parent, or `operator: edits`"
             )
         part = self._parts[0] if template.arity == 0 and self._parts else None
-        self.instructions.append(template)
-        return Instruct(template, self._llm, part=part, slots={slot: self._slots[slot] for slot in template.slots})
+        if template not in self.instructions:
+            self.instructions.append(template)
+        return Instruct(template, llm, part=part, slots={slot: self._slots[slot] for slot in template.slots})
 
     def _blind(self, template: Template) -> Variation[TextGenome]:
         edits = WordEdits(self._vocabulary, most=3)

@@ -119,7 +119,8 @@ def step(parents: Sequence[tuple[int, ...]], rng: np.random.Generator) -> Sequen
 
 @dataclass(frozen=True)
 class Distance:
-    """Fitness of digits: minus the distance to a target, per digit as cases; where they live as measures.
+    """Fitness of digits: minus the distance to a target, per digit as cases, for even and odd places as objectives; where they
+    live as measures.
 
     `log` collects what was evaluated. `noise` is the standard deviation of an error drawn from the context's seed.
     """
@@ -143,7 +144,10 @@ class Distance:
         }
         value = sum(cases.values()) / len(cases)
         measures = (float(genome.values[0]), float(genome.values[1]))
-        return Fitness.measured(value, cases=cases, measures=measures, usage=Usage(calls=len(cases)))
+        halves = {"even": [s for i, s in cases.items() if int(i) % 2 == 0], "odd": [s for i, s in cases.items() if int(i) % 2]}
+        objectives = {name: sum(scores) / max(1, len(scores)) for name, scores in halves.items()}
+        usage = Usage(calls=len(cases))
+        return Fitness.measured(value, cases=cases, measures=measures, usage=usage, objectives=objectives)
 
 
 async def _dawdle(ticks: int, context: Context) -> None:

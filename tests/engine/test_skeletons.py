@@ -20,13 +20,14 @@ from llmevo.breeding import (
     Reassess,
     Roles,
     Roulette,
-    Tournament,
     Weighted,
     always_replace,
     boltzmann,
     chain,
+    crowded_tournament,
     keep_all,
     ladder,
+    nondominated,
     one_to_one,
     per_case,
     per_cell,
@@ -127,16 +128,8 @@ def islands(p: Parts) -> Strategy[Digits]:
 
 
 def nsga2(p: Parts) -> Strategy[Digits]:
-    def fronts(field: Sequence[Individual[Any]]) -> list[dict[Any, Any]]:
-        def beaten(a: Individual[Any], b: Individual[Any]) -> bool:
-            x, y = a.fitness.cases, b.fitness.cases
-            return all(y[k] >= x[k] for k in ("0", "1")) and any(y[k] > x[k] for k in ("0", "1"))
-
-        return [{None: (-sum(beaten(a, b) for b in field), a.fitness.value)} for a in field]
-
-    from llmevo.breeding import Compete
-
-    return sequence(p.founding(), Genetic(p.cross(), Tournament(2), Compete(fronts, N), seed=SEED))
+    """Two objectives: the digits at even and at odd places."""
+    return sequence(p.founding(succession=nondominated(N)), Genetic(p.cross(), crowded_tournament(), nondominated(N), seed=SEED))
 
 
 def bandit(p: Parts) -> Strategy[Digits]:
