@@ -74,6 +74,7 @@ def refine(
     judge_model: Annotated[str | None, typer.Option("--judge-model", help="Who judges; by default the model that answers.")] = None,
     votes: Annotated[int, typer.Option("--votes", min=1, help="Votes of the judge for each answer.")] = 3,
     good: Annotated[float | None, typer.Option("--good", help="The judge's score (0 to 1) from which on an answer is valid.")] = None,
+    verify: Annotated[str | None, typer.Option("--verify", help="module:name of a stricter check, which has the last word.")] = None,
     reference: Annotated[list[str] | None, typer.Option("--reference", help="An answer to compare with; may be repeated.")] = None,
     model: Annotated[str, typer.Option("--model", help="A name, as in docs/models.md.")] = "embedded",
     base_url: Annotated[str | None, typer.Option("--base-url", help="Any OpenAI-compatible endpoint.")] = None,
@@ -98,6 +99,7 @@ def refine(
     found = refined(
         sys.stdin.read() if question == "-" else question,
         check,
+        verify=verify,
         judge=_judge(judge, judge_model, base_url, votes, good, reference),
         model=ModelSpec(model, base_url=base_url),
         recipe=recipe,

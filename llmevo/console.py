@@ -176,7 +176,8 @@ def show_refined(found: Refined) -> None:
     if found.answer is not None:
         Console(highlight=False, markup=False).print(Text(inert(found.answer)), soft_wrap=True)
     about = Console(stderr=True, highlight=False, markup=False)
-    score = "" if found.score is None else f"score {_number(found.score)}, {'valid' if found.valid else 'not valid'}; "
+    strict = "" if found.verified is None else ", verified" if found.verified else ", NOT VERIFIED by the strict check"
+    score = "" if found.score is None else f"score {_number(found.score)}, {'valid' if found.valid else 'not valid'}{strict}; "
     about.print(Text(inert(f"{score}{found.reason}; {found.evaluations} evaluations, {_cost(found.spent)}")), soft_wrap=True)
     for note in found.feedback[:3]:
         about.print(Text(inert(f"the check found: {note}")), soft_wrap=True)
@@ -188,6 +189,7 @@ def refined_record(found: Refined) -> dict[str, Any]:
         "answer": found.answer,
         "score": found.score,
         "valid": found.valid,
+        "verified": found.verified,
         "feedback": list(found.feedback),
         "reason": found.reason,
         "paused": found.pause is not None,

@@ -15,7 +15,19 @@ from llmevo.config.frozen import FREE_IN_MODELS, FROZEN, same_run
 from llmevo.config.reading import check_section, check_settings
 from llmevo.config.schema import AnswerJudgeConfig, BudgetConfig, ModelConfig
 from llmevo.config.task import judging
-from llmevo.core import Birth, BudgetExhausted, ConfigError, Individual, Pause, Seed, Usage, VariationFailed, View, canonical
+from llmevo.core import (
+    Birth,
+    BudgetExhausted,
+    ConfigError,
+    Context,
+    Individual,
+    Pause,
+    Seed,
+    Usage,
+    VariationFailed,
+    View,
+    canonical,
+)
 from llmevo.core.blocking import blocking
 from llmevo.core.resolve import resolve
 from llmevo.engine import Outcome, Told, evolve, stop
@@ -59,6 +71,8 @@ class Refined:
     """The answer's ancestors along first parents, the oldest first, itself last."""
     pause: Pause | None
     """Set when the budget, the deadline or the model cut the search short; a run folder can go on."""
+    verified: bool | None = None
+    """Whether the strict check agrees that it is valid; None without one."""
 
 
 async def arefine(
@@ -66,6 +80,7 @@ async def arefine(
     check: Callable[..., Any] | str | None = None,
     *,
     judge: str | Mapping[str, Any] | None = None,
+    verify: Callable[..., Any] | str | None = None,
     model: str | Mapping[str, Any] | ModelSpec = "embedded",
     recipe: str = "ga-llm",
     seed: int = 0,
@@ -83,9 +98,10 @@ async def arefine(
 
     `check` (or its `module:name`) gets an answer and returns a bool, a number, a `Verdict`, or a pair of these and feedback; it may be
     async. `judge` may stand in its place: the name of a judge, or a mapping with the keys `judge` (`rubric`, `pairwise`, or a file of
-    yours), `model`, `votes`, `criteria`, `good`, `references`, `panel`. Founders are samples of the model. `settings` are those of the
-    recipe. Without `run` nothing is left on disk; with it the search can be continued. Raises `ConfigError` before anything is asked
-    when something cannot work.
+    yours), `model`, `votes`, `criteria`, `good`, `references`, `panel`. `verify` is a stricter check: no answer is valid against it, and
+    of the best answers the first that it calls valid is returned; if it calls none so, the best, with `verified` False. Founders are
+    samples of the model. `settings` are those of the recipe. Without `run` nothing is left on disk; with it the search can be
+    continued. Raises `ConfigError` before anything is asked when something cannot work.
     """
     if deadline is not None and not deadline > 0:
         raise ConfigError(f"deadline: give seconds greater than 0, not {deadline!r}")
@@ -93,7 +109,7 @@ async def arefine(
     spending = Budget(**limits.model_dump(exclude={"evaluations"}))
     evaluations = Budget(evaluations=limits.evaluations, seconds=limits.seconds)
     spec, root = _spec(model), Seed.of(seed)
-    checks = _Checks(check, judge, spec, near)
+    checks = _Checks(check, judge, verify, spec, near)
     chosen = check_settings(named(recipe, near), settings, f"recipe {recipe}")
     # A rehearsal with nothing open: what cannot work is said before a folder exists.
     async with Connections(budget=spending, in_flight=in_flight, env=env) as rehearsal:
@@ -157,7 +173,8 @@ async def arefine(
                     assert isinstance(brake.reason, Pause), "only a deadline pulls this brake"
                     sitting.outcome = replace(sitting.outcome, reason=str(brake.reason), pause=brake.reason)
                 stopwatch.note(evaluations.elapsed)
-                return sitting.refined(connections.ledger.budget.spent)
+                strict = checks.of(question, connections, root) if verify is not None else None
+                return await sitting.refined(connections.ledger.budget.spent, strict)
         finally:
             await asyncio.to_thread(database.close)
 
@@ -169,12 +186,14 @@ class _Checks:
         self,
         check: Callable[..., Any] | str | None,
         judge: str | Mapping[str, Any] | None,
+        verify: Callable[..., Any] | str | None,
         model: ModelSpec,
         near: Path | None,
     ) -> None:
         if (check is None) == (judge is None):
             raise ConfigError("give either a check (a function of an answer) or a judge (e.g. `rubric`), and not both")
         self._check = resolve(check, near) if isinstance(check, str) else check
+        self._verify = resolve(verify, near) if isinstance(verify, str) else verify
         self._config: AnswerJudgeConfig | None = None
         self.frozen: dict[str, Any] = {}
         self.spec = model
@@ -200,9 +219,9 @@ class _Checks:
         """The evaluation of answers."""
         if self._config is None:
             assert self._check is not None, "the constructor refuses neither"
-            return Checked(self._check, reads=_answer)
+            return Checked(self._check, _answer, self._verify)
         judge = self._judging.by(connections.connect(self.spec), seed)
-        return Checked(JudgedAnswer(judge, question, references, good=self._config.good), reads=_answer)
+        return Checked(JudgedAnswer(judge, question, references, good=self._config.good), _answer, self._verify)
 
 
 class _Sitting:
@@ -222,24 +241,33 @@ class _Sitting:
         if self._on_cohort is not None:
             self._on_cohort(now)
 
-    def refined(self, spent: Usage) -> Refined:
-        """The best so far and its line."""
+    async def refined(self, spent: Usage, strict: Checked[TextGenome] | None) -> Refined:
+        """The best so far and its line; of the best ones the first that the strict check calls valid, where there is such a check."""
         outcome, best = self.outcome, self.outcome.best
         if best is None:
             why = outcome.progress.last_error
             reason = f"{outcome.reason}; no answer could be checked" + (f", last error: {why}" if why else "")
             return Refined(None, None, False, (), reason, outcome.progress.evaluations, spent, (), outcome.pause)
+        verified: bool | None = None
+        notes = best.fitness.feedback
+        if strict is not None:
+            refusals = [await strict.refused(_answer(one.genome), Context(Seed(0).fold(one.id))) for one in outcome.view.hall]
+            best, verified = next(
+                ((one, True) for one, why in zip(outcome.view.hall, refusals, strict=True) if why is None), (best, False)
+            )
+            notes = best.fitness.feedback if verified else tuple(dict.fromkeys([*notes, *(why for why in refusals[:1] if why)]))
         valid = _valid(best)
         return Refined(
-            best.genome.part(ANSWER),
+            _answer(best.genome),
             best.fitness.value,
             valid,
-            best.fitness.feedback,
+            notes,
             "an answer is valid" if valid else outcome.reason,
             outcome.progress.evaluations,
             spent,
             self._line(best),
             outcome.pause,
+            verified,
         )
 
     def _line(self, one: Individual[TextGenome] | None) -> tuple[Individual[TextGenome], ...]:

@@ -70,21 +70,24 @@ class Checked(Generic[G]):
     parameter.
 
     A sync check runs in a thread. What it raises, and what is no verdict, fails the answer and is recorded; a `Pause` stops the run.
+    With `verify`, a stricter check, an answer that the check calls valid is so only when that one agrees.
     """
 
     whole_cohort = False
 
-    def __init__(self, check: Callable[..., Any], reads: Callable[[G], str]) -> None:
-        if not callable(check):
-            raise ConfigError(f"a check is a function of an answer, not {type(check).__name__}")
-        self.check, self._reads = check, reads
-        self._waits = is_async(check)
-        self._with_context = takes_context(check)
+    def __init__(
+        self, check: Callable[..., Any], reads: Callable[[G], str], verify: Callable[..., Any] | None = None
+    ) -> None:
+        for function in (check, *([] if verify is None else [verify])):
+            if not callable(function):
+                raise ConfigError(f"a check is a function of an answer, not {type(function).__name__}")
+        self.check, self.verify, self._reads = check, verify, reads
 
     @property
     def key(self) -> str:
         """What the check says it is, or where it is and what its source hashes to."""
-        return f"check({getattr(self.check, 'key', None) or function_key(self.check)})"
+        named = [getattr(one, "key", None) or function_key(one) for one in (self.check, self.verify) if one is not None]
+        return f"check({', verified by '.join(named)})"
 
     async def __call__(self, genomes: Sequence[G], contexts: Sequence[Context]) -> list[Fitness]:
         return await gather(self._one(genome, context) for genome, context in zip(genomes, contexts, strict=True))
@@ -92,15 +95,38 @@ class Checked(Generic[G]):
     async def _one(self, genome: G, context: Context) -> Fitness:
         answer = self._reads(genome)
         try:
-            more = {"context": context} if self._with_context else {}
-            found = await self.check(answer, **more) if self._waits else await asyncio.to_thread(self.check, answer, **more)
-            return as_fitness(verdict(found), context.meter.usage)
+            found = verdict(await _asked(self.check, answer, context))
+            if found.violation == 0 and (refusal := await self.refused(answer, context)) is not None:
+                found = replace(found, violation=1.0, feedback=(*found.feedback, refusal))
+            return as_fitness(found, context.meter.usage)
         except (Pause, ConfigError):
             raise
         except InvalidFitness as error:
             return Fitness.failed(f"the check returned no verdict: {error}", context.meter.usage)
         except Exception as error:
             return Fitness.failed(f"the check raised {described(error)}", context.meter.usage)
+
+
+    async def refused(self, answer: str, context: Context) -> str | None:
+        """Why `verify` does not call an answer valid; None when it does, or when there is no such check.
+
+        It has to say so: True, or a verdict with a violation of 0. A number, an exception and anything else are a refusal.
+        """
+        if self.verify is None:
+            return None
+        try:
+            found = verdict(await _asked(self.verify, answer, context))
+        except (Pause, ConfigError):
+            raise
+        except Exception as error:
+            return f"not verified: {type(error).__name__}: {error}"
+        return None if found.violation == 0 else f"not verified: {'; '.join(found.feedback) or 'the strict check says no'}"
+
+
+async def _asked(check: Callable[..., Any], answer: str, context: Context) -> Any:
+    """What a check says of an answer."""
+    more = {"context": context} if takes_context(check) else {}
+    return await check(answer, **more) if is_async(check) else await asyncio.to_thread(check, answer, **more)
 
 
 def as_fitness(found: Verdict, usage: Usage = FREE) -> Fitness:
