@@ -78,14 +78,21 @@ def test_no_wrong_value_wins_against_an_honest_one(returned: Any) -> None:
 def test_the_text_of_an_exception_is_no_score() -> None:
     genomes, contexts = [TextGenome("cheat")], [Context(Seed.of(0))]
     evaluations: list[Any] = [
-        FunctionFitness(raises), Checked(raises, lambda genome: genome.text), Evaluator(Verbatim(), [Case("1", "?")], FunctionScorer(raises)),
-    ]  # fmt: skip
+        FunctionFitness(raises),
+        Checked(raises, lambda genome: genome.text),
+        Evaluator(Verbatim(), [Case("1", "?")], FunctionScorer(raises)),
+    ]
     for evaluate in evaluations:
         [fitness] = asyncio.run(evaluate(genomes, contexts))
         assert not fitness.ok and fitness.value == -math.inf and "score: 1.0" in str(fitness.error)
 
 
-@pytest.mark.parametrize("hidden", [{"objectives": {"x": math.nan}}, {"measures": (math.inf,)}, {"violation": -1.0}, {"violation": math.nan}])
+HIDDEN: list[dict[str, Any]] = [
+    {"objectives": {"x": math.nan}}, {"measures": (math.inf,)}, {"violation": -1.0}, {"violation": math.nan},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("hidden", HIDDEN, ids=repr)
 def test_what_is_hidden_in_a_verdict_or_a_fitness_fails_it(hidden: dict[str, Any]) -> None:
     checked: Checked[TextGenome] = Checked(lambda answer: Verdict(1.0, **hidden), lambda genome: genome.text)
     [fitness] = asyncio.run(checked([TextGenome("cheat")], [Context(Seed.of(0))]))
@@ -160,7 +167,7 @@ def test_a_candidate_that_holds_a_score_does_not_get_it() -> None:
     assert result.answer == "x = 1" and result.valid
 
 
-@pytest.mark.parametrize("verify", [lambda answer: 1.0, lambda answer: None, lambda answer: math.nan, lambda answer: {"valid": True}, raises])
+@pytest.mark.parametrize("verify", [lambda answer: 1.0, lambda answer: None, lambda answer: math.nan, lambda answer: {"ok": True}, raises])
 def test_a_strict_check_has_to_say_yes(verify: Any) -> None:
     result = found(lambda answer: True, verify=verify)
     assert result.verified is False and not result.valid
