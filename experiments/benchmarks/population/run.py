@@ -52,7 +52,7 @@ SHAPES = [
     SMALL,
     replace(SMALL, name="small-decoding", samples=20, prompt=32, answer=24, decoding=True),
     MEDIUM,
-    replace(MEDIUM, name="medium-decoding", samples=20, prompt=32, answer=24, decoding=True),
+    replace(MEDIUM, name="medium-decoding", samples=10, prompt=32, answer=16, decoding=True),
 ]
 BILLION = Shape("1b-prefill", 2048, 5632, 22, 32, 10, 128, 240, 16, False, 32000)
 GPU_SHAPES = [
