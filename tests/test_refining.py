@@ -250,10 +250,9 @@ def test_what_is_known_is_not_checked_again_and_what_differs_only_in_spacing_is_
     options: dict[str, Any] = {"model": "scripted:refining_model:careless", "steps": 20, "seed": 4, "batch": 1, "prompt_mutation": 0}
     refine(QUESTION, counted, **options)
     assert len(checked[8:]) == len(set(checked[8:]) - set(checked[:8])), "founders aside, no answer was checked twice"
-    seen = len(checked)
     checked.clear()
     refine(QUESTION, counted, duplicates="allow", **options)
-    assert len(checked) > seen and len(set(checked)) < len(checked)
+    assert len(set(checked)) < len(checked)
 
 
 def test_replies_that_cannot_be_read_still_give_answers() -> None:

@@ -70,17 +70,19 @@ class Tournament:
 class BestFirst:
     """The first parent is the best one that is not spent yet; every other role is won in a tournament of `size` among the rest.
 
-    Who was the first parent of `patience` births is spent until all others are. So it climbs from the best as long as that gives better
-    ones, and turns to the next best, then the next, when it does not. Where a score has plateaus, the newest of equals come last.
+    Who was the first parent of `patience` children is spent until all others are; a stillbirth counts as `loss` of them, for it says
+    that there is little left to find. So it climbs from the best as long as that gives better ones, and turns to the next best, then
+    the next, when it does not. Among equals the newest come last.
     """
 
-    patience: int = 16
+    patience: int = 24
     size: int = 2
+    loss: int = 4
     seated: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.patience < 1 or self.size < 1:
-            raise ValueError(f"patience and contestants are at least 1, not {self.patience} and {self.size}")
+        if self.patience < 1 or self.size < 1 or self.loss < 0:
+            raise ValueError(f"patience and size are at least 1, and loss 0, not {self.patience}, {self.size} and {self.loss}")
 
     def __call__(
         self, view: View[G], n: int, arity: int | None, rng: np.random.Generator
@@ -90,7 +92,8 @@ class BestFirst:
             return []
         common = common_cases(one.fitness for one in pool)
         places = [standing(one.fitness, common) for one in pool]
-        rounds = [view.memory[one.id].children // self.patience if one.id in view.memory else 0 for one in pool]
+        memories = [view.memory.get(one.id) for one in pool]
+        rounds = [(past.children + self.loss * past.stillborn) // self.patience if past else 0 for past in memories]
         fresh = min(rounds)
         first = max((i for i in range(len(pool)) if rounds[i] == fresh), key=places.__getitem__)
         size = len(pool) if arity is None else arity

@@ -22,7 +22,9 @@ class Memory(Generic[G]):
     previous: Individual[G] | None
     best: Individual[G]
     children: int = 0
-    """How many births were told of which the one who sits there was the first parent, stillborn ones included."""
+    """How many individuals were told of which the one who sits there was the first parent."""
+    stillborn: int = 0
+    """The same of births that did not happen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,9 @@ class View(Generic[G]):
         def current(one: Individual[G]) -> Individual[G]:
             return told.get(one.id, one)
 
-        children = Counter(one.parents[0] for one in births if one.parents and one.id not in self.memory)
+        new = [one for one in births if one.parents and one.id not in self.memory]
+        children = Counter(one.parents[0] for one in new if isinstance(one, Individual))
+        stillborn = Counter(one.parents[0] for one in new if not isinstance(one, Individual))
         sitting = {one.seat: one for one in self.population}
         memory: dict[str, Memory[G]] = {}
         for one in population:
@@ -74,8 +78,9 @@ class View(Generic[G]):
                 if told and (one.id in told or past.best.id in told or (past.previous and past.previous.id in told)):
                     past = replace(past, previous=past.previous and current(past.previous), best=_better([current(past.best), one]))
                     memory[one.id] = past
-                if children and one.id in children:
-                    memory[one.id] = replace(past, children=past.children + children[one.id])
+                if one.id in children or one.id in stillborn:
+                    counts = (past.children + children[one.id], past.stillborn + stillborn[one.id])
+                    memory[one.id] = replace(past, children=counts[0], stillborn=counts[1])
             elif before is not None and one.id in movers and told[one.id].seat == one.seat:
                 moves = [other for other in born if other.id in movers and other.seat == one.seat]
                 memory[one.id] = Memory(current(before), _better([current(self.memory[before.id].best), *moves]))

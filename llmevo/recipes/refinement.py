@@ -40,13 +40,13 @@ def ga_llm(
     *,
     population: int = 8,
     steps: int = 10,
-    crossover: Rate = 0.3,
+    crossover: Rate = 0.2,
     prompt_mutation: Rate = 0.1,
-    textual_mutation: Rate = 0.6,
+    textual_mutation: Rate = 0.7,
     local_edits: Rate = 0.0,
     ablate: tuple[Operator, ...] = (),
     choose: Choose = "rates",
-    patience: int = 16,
+    patience: int = 24,
     keep: int = 32,
     duplicates: Literal["allow", "same", "spacing", "words", "shingles"] = "spacing",
     tries: int = 2,
@@ -56,10 +56,10 @@ def ga_llm(
 ) -> Plan[G]:
     """GA-LLM: samples of the model; then semantic crossover, prompt mutation or textual mutation of the best that is not spent yet.
 
-    The best is varied until `patience` children in a row were no better, then the next best; the best `keep` answers are remembered.
-    `ablate` leaves operators out; the others keep their proportions. `choose: bandit` finds their rates by what they gain. A child that
-    repeats an answer (`duplicates` says how closely) is asked for again, `tries` times in all, and never checked. With `repair`
-    a reply that cannot be read becomes a small change of the parent instead.
+    The best is varied until it has had `patience` children (a stillbirth counts as four), then the next best; the best `keep` answers
+    are remembered. `ablate` leaves operators out; the others keep their proportions. `choose: bandit` finds their rates by what they
+    gain. A child that repeats an answer (`duplicates` says how closely) is asked for again, `tries` times in all, and never checked.
+    With `repair` a reply that cannot be read becomes a small change of the parent instead.
     """
     for name in ablate:
         if name not in OPERATORS:

@@ -188,7 +188,7 @@ def test_distinct_keeps_the_first() -> None:
 
 
 def test_best_first_climbs_while_it_improves_and_turns_to_others_when_it_does_not() -> None:
-    select, view = BestFirst(patience=2), people([1.0, 3.0, 2.0])
+    select, view = BestFirst(patience=2, loss=1), people([1.0, 3.0, 2.0])
     order = []
     for i in range(8):
         [(parent,)] = select(view, 1, 1, rng(i))
@@ -198,6 +198,10 @@ def test_best_first_climbs_while_it_improves_and_turns_to_others_when_it_does_no
     better = one("new", 9.0, digits="99")
     view = view.advance([*view.population, better], [better])
     assert [parents[0].id for parents in select(view, 3, 2, rng())] == ["new"] * 3
+    young = people([1.0, 2.0])
+    young = young.advance(young.population, [Stillborn("gone", "known", ("n1",))])
+    assert BestFirst(patience=4)(young, 1, 1, rng())[0][0].id == "n0", "a stillbirth counts as four children"
+    assert BestFirst(patience=5)(young, 1, 1, rng())[0][0].id == "n1"
 
 
 def test_best_first_draws_the_other_roles_from_the_rest() -> None:
