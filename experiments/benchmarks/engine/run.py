@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmevo.breeding import per_cell, rank, truncation, uniform
+from llmevo.breeding import BestFirst, Known, Weighted, ladder, per_cell, rank, truncation, uniform
 from llmevo.core import Context, Fitness, Seed, Strategy, Usage
 from llmevo.engine import evolve, stop
 from llmevo.storage.blobs import MemoryBlobs
@@ -53,8 +53,28 @@ def islands() -> Strategy[Digits]:
     return Islands([island(i) for i in range(4)], interval=10, migrants=2)
 
 
+def best_first() -> Strategy[Digits]:
+    """What `ga-llm` does: archive of 32, best first, a look-up of everything that is known, rungs."""
+    known: Known[Digits] = Known(lambda digits: [digits.values], key="digits")
+    child = Weighted([(ladder(Toy("cross", cross, 3), Toy("mutate", mutate, 1)), 0.2), (ladder(Toy("mutate", mutate, 1)), 0.8)])
+    return sequence(founding(8, SEED), Genetic(child, BestFirst(), truncation(32), seed=SEED, known=known))
+
+
+def archipelago() -> Strategy[Digits]:
+    """Islands that each keep an archive of 100 cells, and know together what was tried."""
+    known: Known[Digits] = Known(lambda digits: [digits.values], key="digits")
+    cells = per_cell(lambda measures: (int(measures[0]), int(measures[1])))
+
+    def island(i: int) -> Strategy[Digits]:
+        seed = SEED.fold("island", i)
+        return sequence(founding(12, seed, i), Genetic(Toy("mutate", mutate, 1), BestFirst(), cells, seed=seed, deme=i, known=known))
+
+    return Islands([island(i) for i in range(4)], interval=10, migrants=2)
+
+
 STRATEGIES: dict[str, Callable[[], Strategy[Digits]]] = {
     "truncation(50)": breeding, "map-elites (100 cells)": map_elites, "4 islands of 12": islands,
+    "best first, known, ladder": best_first, "4 islands of 100 cells, known": archipelago,
 }  # fmt: skip
 
 
@@ -133,6 +153,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 10000])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--cases", type=int, default=6)
+    parser.add_argument("--only", choices=STRATEGIES, action="append", help="this strategy; may be repeated")
     parser.add_argument("--memory", action="store_true", help="measure memory per candidate instead (slow)")
     args = parser.parse_args()
     if args.memory:
@@ -143,7 +164,7 @@ def main() -> None:
     heads = ("strategy", "batch x slots", "candidates", "CPU per candidate", "wall per candidate", "commits per cohort")
     print(f"| {' | '.join(heads)} | bare fsync per candidate |")
     print("|---|---|---|---|---|---|---|")
-    for name, build in STRATEGIES.items():
+    for name, build in STRATEGIES.items() if not args.only else [(name, STRATEGIES[name]) for name in args.only]:
         for batch, slots in ((10, 1), (1, 4)):
             for size in args.sizes:
                 seen = measure(build, size, batch, slots, args.cases, args.folder)
