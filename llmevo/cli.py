@@ -78,7 +78,7 @@ def refine(
     reference: Annotated[list[str] | None, typer.Option("--reference", help="An answer to compare with; may be repeated.")] = None,
     model: Annotated[str, typer.Option("--model", help="A name, as in docs/models.md.")] = "embedded",
     base_url: Annotated[str | None, typer.Option("--base-url", help="Any OpenAI-compatible endpoint.")] = None,
-    recipe: Annotated[str, typer.Option("--recipe", help="ga-llm, revise, evoscale, islands, map-elites.")] = "ga-llm",
+    recipe: Annotated[str, typer.Option("--recipe", help="`llmevo recipes` lists them.")] = "ga-llm",
     population: Annotated[int, typer.Option(min=1)] = 8,
     steps: Annotated[int, typer.Option(min=1)] = 10,
     seed: Annotated[int, typer.Option()] = 0,

@@ -6,6 +6,7 @@ import asyncio
 import random
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ def model(request: Any) -> str:
     chance = random.Random(f"{request.sample} {prompt}")
     if "<question>" in prompt:
         return f"<question>{QUESTION} ({chance.randrange(99)})</question>"
+    if "<critique>" in prompt:
+        return f"<critique>change digit {chance.randrange(4)}</critique>"
+    if "<chosen>" in prompt:
+        return f"<chosen>{', '.join(map(str, chance.sample(range(1, 4), 3)))}</chosen>"
     shown = [[int(digit) for digit in found.split(",")] for found in re.findall(r"CONFIG = \[([\d, ]+)\]", prompt)]
     values = [chance.randrange(5) for _ in TARGET]
     if shown:
@@ -68,6 +73,48 @@ def test_every_recipe_refines_and_is_never_worse_than_its_samples(name: str) -> 
     assert (found.reason == "an answer is valid") == found.valid == (found.score == 1.0)
     if name in ("revise", "evoscale"):
         assert any("of the digits are right" in prompt for prompt in ASKED), "the next answer is written in view of the feedback"
+
+
+def test_mind_evolution_talks_migrates_and_resets(tmp_path: Path) -> None:
+    told: list[Any] = []
+    options: dict[str, Any] = {"model": MODEL, "recipe": "mind-evolution", "population": 8, "steps": 6, "seed": 4}
+    options |= {"elites": 3, "candidates": 5}
+    found = refine(QUESTION, longer, run=tmp_path / "run", on_cohort=told.append, **options)
+    critics = [prompt for prompt in ASKED if "You are the critic" in prompt]
+    authors = [prompt for prompt in ASKED if "You are the author" in prompt]
+    assert critics and len(authors) == len(critics) and all("The critic: change digit" in prompt for prompt in authors)
+    assert {len(re.findall(r"^Answer \(score", prompt, re.MULTILINE)) for prompt in critics} >= {1, 2}
+    picks = [[one for one in now.births if one.variation.startswith("pick(")] for now in told]
+    resets = [i for i, births in enumerate(picks) if births]
+    assert resets == [3, 7], "after every third step"
+    assert len([prompt for prompt in ASKED if "<chosen>" in prompt]) == 2, "one question for all places of all islands"
+    for i in resets:
+        weakest = {one.deme for one in picks[i]}
+        assert len(weakest) == 2 and len(picks[i]) == 6
+        earlier = {one.genome.key for now in told[:i] for one in now.births if isinstance(one, Individual)}
+        assert {one.genome.key for one in picks[i]} <= earlier
+    assert {one.deme for now in told for one in now.births} == {0, 1, 2, 3}
+    asked = len(ASKED)
+    again = refine(QUESTION, longer, run=tmp_path / "run", **options)
+    assert again.answer == found.answer and len(ASKED) == asked
+    assert found.evaluations <= 8 * 7, "who is picked keeps the score"
+
+
+@pytest.mark.parametrize("inner", ["ga-llm", {"recipe": "evoscale", "top": 2}, {"recipe": "map-elites"}, {"recipe": "one-plus-one"}])
+def test_islands_over_any_recipe(inner: Any) -> None:
+    told: list[Any] = []
+
+    def check(answer: str) -> Verdict:
+        return replace(right(answer), violation=1.0)
+
+    found = refine(
+        QUESTION, check, model=MODEL, recipe="islands", inner=inner, count=2, interval=1, population=6, steps=20, on_cohort=told.append
+    )
+    assert found.score is not None
+    living = [one for now in told for one in now.births if isinstance(one, Individual)]
+    homes = {one.id: one.deme for one in living}
+    assert set(homes.values()) == {0, 1}
+    assert any(homes[parent] != one.deme for one in living for parent in one.parents), "migrants have children"
 
 
 def test_the_first_valid_answer_ends_it() -> None:
@@ -193,7 +240,12 @@ def test_what_earlier_sittings_spent_counts(tmp_path: Path) -> None:
         ({"crossover": -1.0}, "crossover: input should be greater than or equal to 0"),
         ({"steps": 0}, "give at least 1"),
         ({"recipe": "islands", "count": 0}, "count"),
-        ({"recipe": "islands", "crossover": 0.0, "textual_mutation": 0.0}, "weights"),
+        ({"recipe": "islands", "inner": "no-such"}, "there is no recipe 'no-such'"),
+        ({"recipe": "islands", "inner": {"recipe": "ga-llm", "crosover": 0.1}}, "inner.crosover: ga-llm has no such setting; did you mean"),
+        ({"recipe": "islands", "inner": {"recipe": "ga-llm", "crossover": "much"}}, "inner.crossover"),
+        ({"recipe": "islands", "inner": {"crossover": 0.1}}, "name the recipe"),
+        ({"recipe": "islands", "inner": {"recipe": "ga-llm", "crossover": 0, "prompt_mutation": 0, "textual_mutation": 0}}, "rate 0"),
+        ({"recipe": "mind-evolution", "count": 2, "reset": 2}, "not all of them are reset"),
         ({"recipe": "map-elites", "cell": (0.0,)}, "cell"),
         ({"recipe": "evoscale", "top": 0}, "top"),
         ({"budget": {"call": 3}}, "did you mean 'calls'"),

@@ -15,9 +15,13 @@ from llmevo.core import G, Individual, View, common_cases, standing
 
 @dataclass(frozen=True)
 class Roulette:
-    """Every role is drawn with probability proportional to its shaped score, without repeating a genome within a tuple."""
+    """Every role is drawn with probability proportional to its shaped score, without repeating a genome within a tuple.
+
+    A variation that takes any number of parents gets the whole population, or with `most` a number of them that is drawn from 1 to that.
+    """
 
     shaping: Shaping = proportional
+    most: int | None = None
     seated: ClassVar[bool] = False
 
     def __call__(
@@ -27,8 +31,13 @@ class Roulette:
         if not pool:
             return []
         weights = self.shaping(values(pool))
-        size = len(pool) if arity is None else arity
-        return [tuple(pool[i] for i in _spin(weights, size, rng)) for _ in range(n)]
+
+        def size() -> int:
+            if arity is not None:
+                return arity
+            return len(pool) if self.most is None else int(rng.integers(1, min(self.most, len(pool)) + 1))
+
+        return [tuple(pool[i] for i in _spin(weights, size(), rng)) for _ in range(n)]
 
 
 uniform = Roulette(flat)
@@ -171,10 +180,13 @@ def distinct(population: Sequence[Individual[G]]) -> list[Individual[G]]:
 def values(population: Sequence[Individual[G]]) -> list[float]:
     """Comparable scores of a population: on common cases where they differ. Invalid ones score below every valid one.
 
-    They do so by at most the spread of the valid ones, however large a violation is: it must not flatten the others' differences.
+    Where all fall short by as much, their scores count as they are. Else invalid ones are below by at most the spread of the valid ones,
+    however large a violation is: it must not flatten the others' differences.
     """
     common = common_cases(one.fitness for one in population)
     standings = [standing(one.fitness, common) for one in population]
+    if len({shortfall for _, shortfall, _ in standings}) == 1:
+        return [value for _, _, value in standings]
     valid = [value for _, shortfall, value in standings if shortfall == 0]
     floor = min(valid, default=0.0)
     spread = max(valid, default=0.0) - floor or 1.0

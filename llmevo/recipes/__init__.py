@@ -29,7 +29,8 @@ REFINEMENTS: Mapping[str, str] = {
     "revise": "refinement:revise",
     "evoscale": "refinement:evoscale",
     "map-elites": "refinement:map_elites",
-    "islands": "refinement:islands",
+    "islands": "archipelago:islands",
+    "mind-evolution": "archipelago:mind_evolution",
 }
 """Recipes that refine one answer: every founder is a further sample of the first."""
 

@@ -11,11 +11,15 @@ from llmevo.core.gather import gather
 from llmevo.library import load_operator
 from llmevo.llm.contract import LLM
 from llmevo.text import Instruct, TextGenome, WordEdits, on
+from llmevo.text.converse import Converse
 from llmevo.text.forms import FORMS
+from llmevo.text.pick import Pick
 from llmevo.text.reprompt import ANSWER, Asked, Reprompt
 
 LOCAL_EDITS = "local-edits"
 """The operator that costs nothing: blind edits of the answer's words."""
+CONVERSATION = "critic-and-author"
+"""The operator of two turns: `critic` says what is wrong, `author` writes anew."""
 MEANT = {"from-task": "answer", "mutate": "textual-mutation"}
 """What the default operators of baselines that also evolve prompts are for answers."""
 
@@ -34,12 +38,15 @@ class AnswerKit:
         self.founders: Sequence[Variation[TextGenome]] = [Asked(question, self._ask, llm)]
 
     def operator(self, name: str) -> Variation[TextGenome]:
-        """`local-edits`, or the operator file of that name: on the answer, or on the question if it writes one.
+        """`local-edits`, `critic-and-author`, or the operator file of that name: on the answer, or on the question if it writes one.
 
         One that takes no parents gives a further sample.
         """
         if name == LOCAL_EDITS:
             return on(ANSWER, WordEdits(most=2))
+        if name == CONVERSATION:
+            critic, author = load_operator("critic", self._near), load_operator("author", self._near)
+            return Converse(critic, author, self._llm, {"question": self._question}, ANSWER)
         template = load_operator(MEANT.get(name, name), self._near)
         if not template.parents and template.answer == ANSWER:
             return Asked(self._question, template, self._llm)
@@ -49,6 +56,12 @@ class AnswerKit:
             raise ConfigError(f"operator {name!r} has the slots {', '.join(template.slots)}; an answer offers only `question`")
         slots = {slot: self._question for slot in template.slots}
         return Instruct(template, self._llm, slots=slots, part=ANSWER)
+
+    def picks(self, count: int) -> list[Variation[TextGenome]]:
+        """The model picks good answers that differ; one question for all of them."""
+        template = load_operator("diverse-elites", self._near)
+        choose = Instruct(template, self._llm, slots={"question": self._question, "count": str(count)}, part=ANSWER)
+        return [Pick(choose, place) for place in range(count)]
 
     async def panel(self, count: int) -> tuple[str, ...]:
         """Samples of the model that answers are compared with: the same ones whenever they are asked for, and paid once.

@@ -33,6 +33,10 @@ class AnswersKit(Kit[G], Protocol[G]):
         """Marks of a genome; two that share one count as the same."""
         ...
 
+    def picks(self, count: int) -> Sequence[Variation[G]]:
+        """A pick for each place among `count` good answers that differ: variations that return one of their parents."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Plan(Generic[G]):

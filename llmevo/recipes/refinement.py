@@ -10,8 +10,6 @@ from llmevo.breeding import (
     BestFirst,
     Known,
     Roles,
-    Tournament,
-    Weighted,
     always_replace,
     keep_all,
     ladder,
@@ -23,7 +21,7 @@ from llmevo.core import ConfigError, G, Mixture, Succession, Variation
 from llmevo.core.resolve import nearest
 from llmevo.recipes.choosing import Choose, mixture
 from llmevo.recipes.kit import AnswersKit, Kit, Plan
-from llmevo.strategies import Founding, Genetic, Islands, Phases, sequence
+from llmevo.strategies import Founding, Genetic, sequence
 
 Rate = Annotated[float, Field(ge=0)]
 Operator = Literal["crossover", "prompt_mutation", "textual_mutation", "local_edits"]
@@ -133,35 +131,6 @@ def map_elites(
 
     search = Genetic(kit.operator(operator), uniform, per_cell(place), seed=kit.seed)
     return _from_samples(kit, search, population, steps, batch, slots)
-
-
-def islands(
-    kit: Kit[G],
-    *,
-    population: int = 8,
-    steps: int = 10,
-    count: int = 4,
-    interval: int = 4,
-    migrants: int = 1,
-    crossover: Rate = 0.5,
-    textual_mutation: Rate = 0.5,
-    batch: int | None = None,
-    slots: int = 1,
-) -> Plan[G]:
-    """Islands in a ring: each breeds by itself, and every `interval` cohorts the best of each visit the next one."""
-    if count < 1:
-        raise ConfigError(f"islands: count: there is at least one island, not {count}")
-    each = max(2, population // count)
-    rates = [("semantic-crossover", crossover), ("textual-mutation", textual_mutation)]
-    mixture = [(kit.operator(name), rate) for name, rate in rates if rate]
-
-    def island(i: int) -> Phases[G]:
-        seed = kit.seed.fold("island", i)
-        founding = Founding(list(kit.founders)[:1] * each, seed=seed, deme=i)
-        return sequence(founding, Genetic(Weighted(mixture), Tournament(2), truncation(each), seed=seed, deme=i))
-
-    strategy = Islands([island(i) for i in range(count)], interval=interval, migrants=migrants)
-    return Plan(strategy, batch or each * count, each * count * (steps + 1), slots)
 
 
 def _from_samples(

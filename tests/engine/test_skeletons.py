@@ -40,7 +40,7 @@ from llmevo.breeding import (
 )
 from llmevo.core import Birth, CaseSlice, Context, Fitness, Individual, Mating, Seed, Strategy, View, living, outranks, plan
 from llmevo.engine import replay, stop
-from llmevo.strategies import Distribution, For, Founding, Genetic, Islands, alternate, sequence
+from llmevo.strategies import Distribution, For, Founding, Genetic, Islands, Reset, alternate, sequence
 from llmevo.testing.toy import Digits, Distance, Toy, cross, differ, fresh, mutate, step
 from tests.helpers import SEED, journal, run
 
@@ -127,6 +127,22 @@ def islands(p: Parts) -> Strategy[Digits]:
     return Islands([island(i) for i in range(3)], interval=4, migrants=2)
 
 
+def resets(p: Parts) -> Strategy[Digits]:
+    """Mind Evolution: islands whose weakest begin anew from what is picked."""
+
+    def renewed(i: int, turn: int, view: View[Digits]) -> Genetic[Digits]:
+        search: Genetic[Digits] = Genetic(p.cross(), Roulette(boltzmann(0.5)), truncation(4), seed=SEED.fold("island", i, turn))
+        search.view = view
+        return search
+
+    def island(i: int) -> Strategy[Digits]:
+        return sequence(p.founding(3, seed=SEED.fold("island", i)), renewed(i, 0, View()))
+
+    picks = [p(f"pick{k}", lambda parents, rng, k=k: parents[k % len(parents)], None, picks=True) for k in range(2)]
+    again = Reset(picks, renewed, seed=SEED, interval=3, islands=2, candidates=4)
+    return Islands([island(i) for i in range(3)], interval=2, migrants=1, reset=again)
+
+
 def nsga2(p: Parts) -> Strategy[Digits]:
     """Two objectives: the digits at even and at odd places."""
     return sequence(p.founding(succession=nondominated(N)), Genetic(p.cross(), crowded_tournament(), nondominated(N), seed=SEED))
@@ -191,7 +207,7 @@ def racing(p: Parts) -> Strategy[Digits]:
 
 
 SKELETONS = [
-    evoprompt_ga, evoprompt_de, ga_llm, genome, genome_plus, model_swarms, eggroll, map_elites, islands, nsga2, bandit,
+    evoprompt_ga, evoprompt_de, ga_llm, genome, genome_plus, model_swarms, eggroll, map_elites, islands, resets, nsga2, bandit,
     per_case_frontier, comma, picks, racing,
 ]  # fmt: skip
 
