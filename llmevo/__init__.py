@@ -26,6 +26,8 @@ __version__ = "0.1.0"
 _LAZY = {
     "aoptimize_prompt": "face",
     "optimize_prompt": "face",
+    "aevolve_adapters": "face",
+    "evolve_adapters": "face",
     "Result": "runs",
     "arefine": "refining",
     "refine": "refining",
@@ -74,7 +76,7 @@ if TYPE_CHECKING:
         View,
     )
     from llmevo.engine import Schedule, evolve, replay, stop
-    from llmevo.face import aoptimize_prompt, optimize_prompt
+    from llmevo.face import aevolve_adapters, aoptimize_prompt, evolve_adapters, optimize_prompt
     from llmevo.fitness import Case, Evaluator, FunctionFitness, Score
     from llmevo.fitness.check import Verdict
     from llmevo.llm import ModelSpec
@@ -86,8 +88,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Case", "ConfigError", "Context", "Distribution", "Evaluator", "Fitness", "Founding", "FunctionFitness", "Genetic", "Genome",
     "Individual", "Islands", "LlmevoError", "Mating", "ModelSpec", "Pause", "Result", "Schedule", "Score", "Seed", "TextGenome",
-    "VariationFailed", "Verdict", "View", "alternate", "aoptimize_prompt", "arefine", "evolve", "optimize_prompt", "refine", "replay",
-    "sequence", "stop",
+    "VariationFailed", "Verdict", "View", "aevolve_adapters", "alternate", "aoptimize_prompt", "arefine", "evolve", "evolve_adapters",
+    "optimize_prompt", "refine", "replay", "sequence", "stop",
 ]  # fmt: skip
 
 

@@ -163,7 +163,7 @@ def show(folder: RunDir, as_json: AsJson = False) -> None:
 
 @app.command()
 def best(folder: RunDir, output: Output = None, as_json: AsJson = False) -> None:
-    """The best text of a run, alone: to a file or to the screen."""
+    """The best of a run, alone: a text to a file or to the screen, an adapter to a PEFT folder."""
     from llmevo import console
     from llmevo.config import KINDS
     from llmevo.report.summary import summarise
@@ -172,6 +172,9 @@ def best(folder: RunDir, output: Output = None, as_json: AsJson = False) -> None
     if summary.best is None:
         raise ConfigError(f"{folder}: nobody lived in this run yet; there is no best")
     genome: Any = summary.best.genome
+    if not hasattr(genome, "parts"):
+        _best_adapter(genome, folder, output, as_json)
+        return
     text = next(iter(genome.parts.values())) if len(genome.parts) == 1 else json.dumps(dict(genome.parts), ensure_ascii=False, indent=2)
     if output is not None:
         try:
@@ -182,6 +185,24 @@ def best(folder: RunDir, output: Output = None, as_json: AsJson = False) -> None
         _print_json(console.best_record(summary))
     else:
         _echo(text)
+
+
+def _best_adapter(genome: Any, folder: Path, output: Path | None, as_json: bool) -> None:
+    from llmevo import console
+    from llmevo.runs import export_best
+
+    if output is None:
+        if as_json:
+            _print_json({"genome": genome.key, "recipe": genome.preview()})
+        else:
+            _echo(genome.preview())
+            _tell(f"an adapter: write it as a PEFT folder with llmevo best {folder} -o FOLDER")
+        return
+    written = export_best(folder, output)
+    if as_json:
+        _print_json({"genome": genome.key, "folder": str(written)})
+    else:
+        _tell(f"{console.inert(genome.preview())}\nwritten to {written}, read back and compared")
 
 
 @app.command()

@@ -168,7 +168,7 @@ def show_result(result: Result) -> None:
     out.print(f"{'paid':>12}  {_cost(result.spent)}; {result.hits:,} answers came from the record")
     if result.folder is not None:
         out.print(Text(f"{'run folder':>12}  {result.folder}"))
-        out.print(Text(f"\nIn full: llmevo show {result.folder}     The text alone: llmevo best {result.folder}"))
+        out.print(Text(f"\nIn full: llmevo show {result.folder}     The winner alone: llmevo best {result.folder}"))
 
 
 def show_refined(found: Refined) -> None:

@@ -84,6 +84,59 @@ def optimize_prompt(cases: Examples, **options: Any) -> Result:
     return blocking("optimize_prompt", lambda: aoptimize_prompt(cases, **options))
 
 
+async def aevolve_adapters(
+    experts: Sequence[str | Path],
+    cases: Examples,
+    *,
+    base: str,
+    prompt: str = "",
+    labels: Sequence[str] = (),
+    scorer: str | Scorer | Callable[..., Any] = "exact",
+    fitness: str = "score",
+    test: Examples | float | int | None = None,
+    dev: float | int = 0.5,
+    task: str | TaskTemplate | None = None,
+    rank: int | None = None,
+    device: str = "auto",
+    recipe: str = "genome",
+    seed: int = 0,
+    run: str | Path | None = None,
+    budget: Mapping[str, float] | None = None,
+    deadline: float | None = None,
+    on_cohort: Callable[[Told[Any]], None] | None = None,
+    **settings: Any,
+) -> Result:
+    """Evolves LoRA experts (PEFT folders of one `base` model) into one for examples; `Result.export(folder)` writes the winner.
+
+    With `labels` the most probable of them is the answer; else targets are fixed (`scorer="exact"`), or answers are decoded and scored.
+    The other options are those of `aoptimize_prompt`. Raises `ConfigError` for what cannot work, before anything is computed.
+    """
+    values = {
+        "recipe": recipe,
+        "seed": seed,
+        "models": {"base": {"model": base, "device": device}},
+        "experts": {"folders": [str(one) for one in experts], "rank": rank},
+        "task": {
+            "cases": {"path": "(python)", **({"labels": list(labels)} if labels else {})},
+            "scorer": scorer if isinstance(scorer, str) else "(python)",
+            "fitness": fitness,
+        },
+        "budget": dict(budget or {}),
+        **settings,
+    }
+    config = check_config(values, where="evolve_adapters")
+    splits = _splits(cases, test, dev, seed)
+    folder = load_prompts(task) if isinstance(task, str) else None
+    template = folder.task if folder else task if isinstance(task, TaskTemplate) else TaskTemplate()
+    prepared = Task(splits.dev, splits.test, _scorer(scorer, splits), template, (prompt,) if prompt else ())
+    return await runs.run(config, prepared, folder=None if run is None else Path(run), on_cohort=on_cohort, deadline=deadline)
+
+
+def evolve_adapters(experts: Sequence[str | Path], cases: Examples, **options: Any) -> Result:
+    """`aevolve_adapters` for programs without an event loop: same options, same result."""
+    return blocking("evolve_adapters", lambda: aevolve_adapters(experts, cases, **options))
+
+
 def _splits(cases: Examples, test: Examples | float | int | None, dev: float | int, seed: int) -> Splits:
     everything = _cases(cases, "cases")
     if test is None or isinstance(test, int | float):

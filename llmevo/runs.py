@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,13 @@ from llmevo.storage.database import Database
 from llmevo.storage.folder import RunFolder
 from llmevo.storage.journal import Journal
 from llmevo.storage.stopwatch import Stopwatch
-from llmevo.text import TextGenome
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a run came to."""
 
-    outcome: Outcome[TextGenome]
+    outcome: Outcome[Any]
     held_out: Interval | None
     """Score of the winner on the test cases, with its 95 % interval; None without test cases, or while the run is paused."""
     spent: Usage
@@ -58,18 +57,30 @@ class Result:
     """Questions of this sitting that were answered from the record."""
     folder: Path | None
     pause: Pause | None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What is needed to write the winner down, besides its genome."""
 
     @property
-    def best(self) -> Individual[TextGenome] | None:
+    def best(self) -> Individual[Any] | None:
         """The best ever on the dev cases, valid first."""
         return self.outcome.best
 
     @property
     def text(self) -> str:
-        """The winning text. Raises `LookupError` when nothing lived."""
+        """The winning text. Raises `LookupError` when nothing lived; adapters have none: see `export`."""
+        return str(self._winner.genome.text)
+
+    def export(self, folder: str | Path) -> Path:
+        """Writes the winning adapter as a PEFT folder, loaded back and compared. Raises `LookupError` when nothing lived."""
+        from llmevo.config.adapters import export_genome
+
+        return export_genome(self._winner.genome, self.notes, Path(folder))
+
+    @property
+    def _winner(self) -> Individual[Any]:
         if self.best is None:
             raise LookupError(f"nobody lived: {self.outcome.reason}")
-        return self.best.genome.text
+        return self.best
 
 
 async def run(
@@ -77,8 +88,8 @@ async def run(
     task: Task,
     *,
     folder: Path | None = None,
-    on_cohort: Callable[[Told[TextGenome]], None] | None = None,
-    on_plan: Callable[[Plan[TextGenome]], None] | None = None,
+    on_cohort: Callable[[Told[Any]], None] | None = None,
+    on_plan: Callable[[Plan[Any]], None] | None = None,
     env: Mapping[str, str] | None = None,
     deadline: float | None = None,
     brake: Brake | None = None,
@@ -115,7 +126,7 @@ async def _run(
     config: RunConfig,
     task: Task,
     folder: RunFolder | None,
-    on_cohort: Callable[[Told[TextGenome]], None] | None,
+    on_cohort: Callable[[Told[Any]], None] | None,
     env: Mapping[str, str] | None,
     brake: Brake,
     grace: float,
@@ -152,7 +163,7 @@ async def _run(
     finally:
         await asyncio.to_thread(database.close)
     outcome = sitting.outcome
-    return Result(outcome, sitting.held_out, spent, hits, folder.path if folder else None, outcome.pause)
+    return Result(outcome, sitting.held_out, spent, hits, folder.path if folder else None, outcome.pause, search.notes)
 
 
 class _Sitting:
@@ -166,11 +177,11 @@ class _Sitting:
         evaluations: Budget,
         stopwatch: Stopwatch,
         folder: RunFolder | None,
-        on_cohort: Callable[[Told[TextGenome]], None] | None,
+        on_cohort: Callable[[Told[Any]], None] | None,
     ) -> None:
         self._config, self._search, self._journal, self._folder = config, search, journal, folder
         self._evaluations, self._stopwatch, self._on_cohort = evaluations, stopwatch, on_cohort
-        self.outcome: Outcome[TextGenome] = Outcome("", Progress(), View(), journal.history)
+        self.outcome: Outcome[Any] = Outcome("", Progress(), View(), journal.history)
         self.held_out: Interval | None = None
 
     async def work(self) -> None:
@@ -181,7 +192,7 @@ class _Sitting:
             for model in dict.fromkeys(one for first in search.models.values() for one in first.chain):
                 await greet(model)
             # Only now: what the models refuse can be corrected, and the run started again in the same folder.
-            await asyncio.wrap_future(journal.database.insert("meta", [(FROZEN, canonical(settings))]))
+            await asyncio.wrap_future(journal.database.insert("meta", [(FROZEN, canonical(settings)), *search.notes.items()]))
         if self._folder:
             self._folder.write_config(yaml.safe_dump(resolved(config), sort_keys=False, allow_unicode=True))
         seed = Seed.of(config.seed)
@@ -208,7 +219,7 @@ class _Sitting:
         """The outcome so far, paused."""
         self.outcome = replace(self.outcome, reason=reason, pause=pause, history=self._journal.history)
 
-    def _told(self, told: Told[TextGenome]) -> None:
+    def _told(self, told: Told[Any]) -> None:
         self.outcome = replace(self.outcome, progress=told.progress, view=told.view)
         if not told.replayed:
             self._stopwatch.note(self._evaluations.elapsed)
@@ -216,7 +227,7 @@ class _Sitting:
             self._on_cohort(told)
 
 
-async def _held_out(best: Individual[TextGenome], search: Search, database: Database, seed: Seed) -> Interval:
+async def _held_out(best: Individual[Any], search: Search, database: Database, seed: Seed) -> Interval:
     """The winner's score on the test cases: once per winner, then from the record."""
     assert search.held_out is not None
     name = f"test of {best.id}"
@@ -232,7 +243,7 @@ async def _held_out(best: Individual[TextGenome], search: Search, database: Data
     return interval
 
 
-def replay_run(config: RunConfig, task: Task, folder: Path) -> Replayed[TextGenome]:
+def replay_run(config: RunConfig, task: Task, folder: Path) -> Replayed[Any]:
     """Repeats a recorded run without a request. Raises `ReplayDiffers` where the algorithm plans something else.
 
     Raises `ConfigError` when it plans the same, but data, scorer or models are others than those of the record.
@@ -252,6 +263,21 @@ def replay_run(config: RunConfig, task: Task, folder: Path) -> Replayed[TextGeno
         database.close()
 
 
+def export_best(folder: Path, output: Path) -> Path:
+    """Writes the best adapter of a run as a PEFT folder, which is loaded back and compared before this returns."""
+    from llmevo.config.adapters import export_genome
+    from llmevo.report.summary import open_record, summarise
+
+    best = summarise(folder, KINDS).best
+    if best is None:
+        raise ConfigError(f"{folder}: nobody lived in this run yet; there is no best")
+    database = open_record(folder)
+    try:
+        return export_genome(best.genome, dict(database.rows("meta")), output)
+    finally:
+        database.close()
+
+
 class _AnyKey(dict[str, str]):
     """An environment for a replay, which asks no model and therefore needs no key."""
 
@@ -265,4 +291,4 @@ class _AnyKey(dict[str, str]):
         return True
 
 
-__all__ = ["Result", "replay_run", "run"]
+__all__ = ["Result", "export_best", "replay_run", "run"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from llmevo.fitness import Case, Evaluator, Judging, Phenotype, Scorer
 from llmevo.library import Template
 from llmevo.llm import ModelSpec, Price
 from llmevo.llm.build import Connections, Model
-from llmevo.recipes import Plan, planned
+from llmevo.recipes import ADAPTERS, Plan, planned
 from llmevo.recipes.text import TextKit
 from llmevo.storage.budget import Budget
 from llmevo.text import Encoded, Likelihood, Prompted, TextGenome, sentence_encoder
 from llmevo.text.bag import bag_of_words
+from llmevo.weights.genome import AdapterGenome
 
-KINDS: Mapping[str, type[Genome]] = {TextGenome.kind: TextGenome}
+KINDS: Mapping[str, type[Genome]] = {TextGenome.kind: TextGenome, AdapterGenome.kind: AdapterGenome}
 """The genomes that run files may hold, by kind."""
 
 EDITS = "edits"
@@ -38,24 +39,36 @@ WORDS = "words"
 class Search:
     """Everything that `evolve` needs, and what the report wants to know."""
 
-    plan: Plan[TextGenome]
-    evaluate: Evaluate[TextGenome]
+    plan: Plan[Any]
+    evaluate: Evaluate[Any]
     """Selects, on the dev cases."""
-    phenotype: Phenotype[TextGenome]
-    held_out: Evaluator[TextGenome] | None
+    phenotype: Phenotype[Any] | None
+    """None where nothing is answered in words."""
+    held_out: Evaluate[Any] | None
     """The scorer on the test cases."""
     stops: tuple[Stop, ...]
-    founders: Sequence[Variation[TextGenome]]
+    founders: Sequence[Variation[Any]]
     models: Mapping[str, Model]
     """By role: task, operator (further ones: operator 2, ...), judge."""
     instructions: Sequence[Template]
     """The operators that the operator model follows."""
     fingerprint: Mapping[str, str]
     """Keys of what decides the run besides the configuration: data, scorer, models."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What the record keeps besides, so that the winner can be written down later: name to text."""
 
 
 def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
     """The search of a configuration. Opens no connection; raises `ConfigError` for a missing key, model, operator or setting."""
+    if config.experts is not None:
+        from llmevo.config.adapters import assemble_adapters
+
+        return assemble_adapters(config, task, connections)
+    if config.models.base is not None or config.recipe in ADAPTERS:
+        raise ConfigError(
+            f"{'recipe ' + config.recipe if config.recipe in ADAPTERS else 'models.base'} is for adapters, and no experts are given: add "
+            f"`experts: [folder, ...]`, at least two PEFT folders (`llmevo train-experts` makes some)"
+        )
     models: dict[str, Model] = {}
     if task.encoder is None:
         models["task"] = connections.connect(_spec(config.models.task or next(iter(config.models.operators), None), "task", task.near))
@@ -64,7 +77,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
         for i, writer in enumerate(writers, start=1):
             models[f"operator {i}" if i > 1 else "operator"] = connections.connect(_spec(writer, "operator", task.near))
     seed = Seed.of(config.seed)
-    scorer = _scorer(config, task, connections, models, seed)
+    scorer = scorer_of(config, task, connections, models, seed)
     kit = TextKit(
         task.seeds,
         models.get("operator"),
@@ -92,22 +105,22 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
         evaluate,
         dev.phenotype,
         evaluator(task.test) if task.test else None,
-        tuple(_stops(config, plan)),
+        stops_of(config, plan),
         kit.founders,
         models,
         tuple(kit.instructions),
         {
             "answers": dev.phenotype.key,
             "scorer": scorer.key,
-            "dev cases": _content(task.dev),
-            "test cases": _content(task.test),
+            "dev cases": content(task.dev),
+            "test cases": content(task.test),
             "seeds": content_key([dict(one) if isinstance(one, Mapping) else one for one in task.seeds]),
             "operator model": " and ".join(model.key for role, model in models.items() if role.startswith("operator")) or EDITS,
         },
     )
 
 
-def _scorer(config: RunConfig, task: Task, connections: Connections, models: dict[str, Model], seed: Seed) -> Scorer:
+def scorer_of(config: RunConfig, task: Task, connections: Connections, models: dict[str, Model], seed: Seed) -> Scorer:
     """The scorer of a task; a judge gets its model."""
     if not isinstance(task.scorer, Judging):
         if config.models.judge is not None:
@@ -117,7 +130,8 @@ def _scorer(config: RunConfig, task: Task, connections: Connections, models: dic
     return task.scorer.by(models["judge"], seed)
 
 
-def _content(cases: Sequence[Case]) -> str:
+def content(cases: Sequence[Case]) -> str:
+    """A key of what the cases say."""
     return content_key([[case.id, case.input, case.target, dict(case.fields)] for case in cases])
 
 
@@ -133,7 +147,8 @@ def evaluations_of(config: RunConfig) -> Budget:
     return Budget(evaluations=config.budget.evaluations, seconds=config.budget.seconds)
 
 
-def _stops(config: RunConfig, plan: Plan[Any]) -> list[Stop]:
+def stops_of(config: RunConfig, plan: Plan[Any]) -> tuple[Stop, ...]:
+    """When the run ends."""
     stops = [stop.matings(plan.matings), stop.barren(config.stop.barren)]
     if config.stop.target is not None:
         stops.append(stop.target(config.stop.target))
@@ -141,7 +156,7 @@ def _stops(config: RunConfig, plan: Plan[Any]) -> list[Stop]:
         stops.append(stop.stagnation(config.stop.stagnation))
     if config.stop.evaluations is not None:
         stops.append(stop.evaluations(config.stop.evaluations))
-    return stops
+    return tuple(stops)
 
 
 def _spec(model: Any, role: str, near: Path | None) -> ModelSpec:

@@ -74,13 +74,24 @@ OneOrSeveral = Annotated[
 ]
 
 
+class BaseConfig(Section):
+    """The model whose adapters evolve: a folder, a name on the hub, or `embedded`."""
+
+    model: str
+    revision: str | None = None
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+
 class Models(Section):
-    """Who does the task, who writes the children, who judges. `operator: edits` needs no model: blind edits of words."""
+    """Who does the task, who writes the children, who judges. `operator: edits` needs no model: blind edits of words. `base` is the model
+    whose adapters evolve."""
 
     task: ModelConfig | None = None
     operator: OneOrSeveral | None = None
     """One, or several among which a recipe with `choose: bandit` finds who gains most for its cost."""
     judge: ModelConfig | None = None
+    base: BaseConfig | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -115,6 +126,25 @@ class CasesConfig(Section):
         if (self.path is None) == (self.dataset is None):
             raise ValueError("give either path (a file) or dataset (a name on the hub)")
         return self
+
+
+class ExpertsConfig(Section):
+    """The adapters to begin with."""
+
+    folders: list[str]
+    """PEFT folders, or one folder that holds them."""
+    rank: Count | None = None
+    """Rank of the children, needed where the experts have different ones; larger experts are cut to it."""
+    missing: Literal["reject", "zeros"] = "reject"
+    """Whether an expert may leave modules unchanged that others change."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list(cls, value: Any) -> Any:
+        """The folders may be given alone."""
+        if isinstance(value, str):
+            return {"folders": [value]}
+        return {"folders": value} if isinstance(value, list) else value
 
 
 Share = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
@@ -245,8 +275,8 @@ class TaskConfig(Section):
     slots: dict[str, str] = {}
     """Values for the further slots that operators declare, by name."""
     fitness: Literal["score", "likelihood"] = "score"
-    """What selects: the mean score, or, with an encoder, the smoother mean log-likelihood of the right class, which over-fits few
-    examples less. The test cases are scored by the scorer in any case."""
+    """What selects: the mean score, or, with an encoder or with adapters, the smoother mean log-likelihood of the right answer, which
+    over-fits few examples less. The test cases are scored by the scorer in any case."""
     phenotype: Literal["prompted", "encoded"] = "prompted"
     """`prompted`: the model answers each input. `encoded`: the nearest class description wins, by a sentence encoder."""
     encoder: str | None = None
@@ -259,8 +289,6 @@ class TaskConfig(Section):
     def _encoder(self) -> TaskConfig:
         if (self.phenotype == "encoded") != (self.encoder is not None):
             raise ValueError("`phenotype: encoded` and `encoder: ...` go together")
-        if self.fitness == "likelihood" and self.encoder is None:
-            raise ValueError("`fitness: likelihood` needs `phenotype: encoded`")
         return self
 
 
@@ -293,6 +321,8 @@ class RunConfig(Section):
     recipe: str
     seed: int = 0
     models: Models = Models()
+    experts: ExpertsConfig | None = None
+    """With experts, adapters of `models: {base: ...}` evolve instead of prompts."""
     task: TaskConfig
     budget: BudgetConfig = BudgetConfig()
     stop: StopConfig = StopConfig()
@@ -302,6 +332,12 @@ class RunConfig(Section):
     """A file of answers that is shared between runs."""
     settings: dict[str, Any] = {}
     """The recipe's own settings, as checked; written beside the other keys."""
+
+    @model_validator(mode="after")
+    def _likelihood(self) -> RunConfig:
+        if self.task.fitness == "likelihood" and self.task.encoder is None and self.experts is None:
+            raise ValueError("`fitness: likelihood` needs `phenotype: encoded`, or experts whose targets are fixed")
+        return self
 
 
 FREE_ON_RESUME = ("budget", "in_flight", "cache", "stop", "steps")

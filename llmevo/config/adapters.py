@@ -1,0 +1,165 @@
+"""From a configuration with experts to a search over adapters, and from its record to the winner's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmevo.config.assemble import Search, content, scorer_of, stops_of
+from llmevo.config.schema import BaseConfig, ExpertsConfig, RunConfig
+from llmevo.config.task import Task
+from llmevo.core import ConfigError, Evaluate, Genome, Seed, canonical, content_key
+from llmevo.core.resolve import need
+from llmevo.fitness import Case, Evaluator, Scorer, label_names
+from llmevo.llm.build import Connections, Model
+from llmevo.recipes import REFINEMENTS, Plan, planned
+from llmevo.recipes.adapters import AdapterKit
+
+if TYPE_CHECKING:
+    from llmevo.weights.asking import Asking
+    from llmevo.weights.leaves import Pool
+    from llmevo.weights.population import Population
+
+EXPERTS = "experts"
+"""The name of the record that says where the experts of a run lie."""
+EMBEDDED = "embedded"
+
+
+def assemble_adapters(config: RunConfig, task: Task, connections: Connections) -> Search:
+    """The search of a configuration with experts. Reads them, then loads the base model; raises `ConfigError` for what cannot work."""
+    assert config.experts is not None
+    base = config.models.base
+    if base is None:
+        raise ConfigError("experts are given, and no base model: add `models: {base: NAME}`, the model that they were trained on")
+    if config.recipe in REFINEMENTS:
+        raise ConfigError(f"recipe {config.recipe} refines answers; for adapters choose e.g. `recipe: genome`")
+    if task.encoder is not None:
+        raise ConfigError("`phenotype: encoded` scores class descriptions, not adapters: leave it out")
+    need("torch", "weights", "evolving adapters")
+    folders = expert_folders(config.experts, task.near)
+    pool = _pool(folders, base.model, config.experts)
+    kit = AdapterKit(pool.genomes, seed=Seed.of(config.seed), near=task.near)
+    plan: Plan[Any] = planned(config.recipe, kit, config.settings, task.near)
+
+    from llmevo.weights.answering import Answering, Resident
+    from llmevo.weights.operators import OPERATORS
+
+    population = resident(base.model if base.model == EMBEDDED else _found(base.model, task.near), base)
+    answering = Answering(Resident(population), pool.builder(OPERATORS))
+    models: dict[str, Model] = {}
+    scorer = scorer_of(config, task, connections, models, kit.seed)
+    evaluator = _Evaluators(config, task, scorer, answering, population)
+    return Search(
+        plan,
+        evaluator.of(task.dev),
+        None,
+        evaluator.of(task.test, selects=False) if task.test else None,
+        stops_of(config, plan),
+        kit.founders,
+        models,
+        (),
+        {
+            "base": population.base.key,
+            "experts": content_key([leaf.key for leaf in pool.genomes]),
+            "scorer": scorer.key,
+            "dev cases": content(task.dev),
+            "test cases": content(task.test),
+        },
+        {
+            EXPERTS: canonical(
+                {
+                    "base": pool.base,
+                    "revision": pool.experts[0].revision,
+                    "folders": [str(folder.resolve()) if folder.is_dir() else str(folder) for folder in folders],
+                    "rank": config.experts.rank,
+                    "missing": config.experts.missing,
+                }
+            )
+        },
+    )
+
+
+class _Evaluators:
+    """How adapters are scored: directly where the right answer is fixed, else by the scorer on decoded answers."""
+
+    def __init__(self, config: RunConfig, task: Task, scorer: Scorer, answering: Any, population: Population) -> None:
+        from llmevo.weights.asking import Asking
+
+        first = next((seed for seed in task.seeds if isinstance(seed, str)), "")
+        self.asking: Asking = Asking(population.base, first, task.template)
+        self.answering, self.task, self.scorer = answering, task, scorer
+        self.labels = label_names(config.task.cases.labels) if config.task.cases.labels else ()
+        self.measure = config.task.fitness
+        self.fixed = config.task.scorer == "exact"
+
+    def of(self, cases: Sequence[Case], *, selects: bool = True) -> Evaluate[Any]:
+        from llmevo.weights.phenotypes import Adapted, Graded, among_labels, fixed_targets
+
+        if self.fixed:
+            measure: Any = "likelihood" if selects and self.measure == "likelihood" else "exact"
+            if self.labels:
+                return Graded(self.answering, lambda some: among_labels(self.asking, some, self.labels), cases, measure=measure)
+            return Graded(self.answering, lambda some: fixed_targets(self.asking, some), cases, measure=measure)
+        if self.measure == "likelihood":
+            raise ConfigError("`fitness: likelihood` needs fixed targets (`scorer: exact`), not a scorer of answers")
+        answers = Adapted(self.answering, self.asking, labels=self.labels, most=self.task.max_tokens or 64)
+        return Evaluator(answers, tuple(cases), self.scorer)
+
+
+@lru_cache(maxsize=1)
+def resident(name: str, base: BaseConfig) -> Population:
+    """The base model in memory; it stays for the next sitting of this process."""
+    from llmevo.weights.hf import BaseSpec
+    from llmevo.weights.population import Population
+    from llmevo.weights.training import embedded_folder
+
+    place = embedded_folder() if name == EMBEDDED else name
+    return Population(BaseSpec(place, device=base.device, dtype=base.dtype, revision=base.revision).load())
+
+
+def expert_folders(config: ExpertsConfig, near: Path | None) -> list[Path]:
+    """The folders of the experts: those given, beside the run file; one that holds several stands for all of them."""
+    found: list[Path] = []
+    for name in config.folders:
+        place = Path(_found(name, near))
+        inner = sorted(path.parent for path in place.glob("*/adapter_config.json")) if place.is_dir() else []
+        found += inner if inner and not (place / "adapter_config.json").is_file() else [place]
+    return found
+
+
+def _pool(folders: Sequence[Path], base: str | None, config: ExpertsConfig) -> Pool:
+    from llmevo.weights.leaves import load_pool
+
+    return load_pool(folders, base=base, rank=config.rank, missing=config.missing)
+
+
+def _found(name: str, near: Path | None) -> str:
+    """A path beside the run file, if there is one; else as written: a folder, or a name on the hub."""
+    place = Path(name).expanduser()
+    if near is not None and not place.is_absolute() and (near / place).exists():
+        return str(near / place)
+    return str(place) if place.exists() else name
+
+
+def export_genome(genome: Genome, meta: Mapping[str, str], folder: Path) -> Path:
+    """Writes the adapter of a recorded genome as a PEFT folder. `meta` are the notes of its run. Raises `ConfigError` when the experts have
+    moved or changed: a recipe is only as good as its leaves.
+    """
+    if EXPERTS not in meta:
+        raise ConfigError("this run holds no adapters: nothing to write as a folder")
+    need("torch", "weights", "writing an adapter")
+    from llmevo.weights.export import export
+    from llmevo.weights.genome import AdapterGenome
+    from llmevo.weights.operators import OPERATORS
+
+    notes = json.loads(meta[EXPERTS])
+    config = ExpertsConfig(folders=notes["folders"], rank=notes["rank"], missing=notes["missing"])
+    pool = _pool([Path(name) for name in notes["folders"]], None, config)
+    if not isinstance(genome, AdapterGenome):
+        raise ConfigError("the best genome of this run is no adapter")
+    adapter = pool.builder(OPERATORS).build(genome)
+    fan = pool.experts[0].fan_in_fan_out
+    return export(adapter, folder, base=notes["base"], revision=notes["revision"], fan_in_fan_out=fan).folder
