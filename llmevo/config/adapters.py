@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llmevo.config.assemble import Search, content, scorer_of, stops_of
 from llmevo.config.schema import BaseConfig, ExpertsConfig, RunConfig
 from llmevo.config.task import Task
-from llmevo.core import ConfigError, Evaluate, Genome, Seed, canonical, content_key
+from llmevo.core import ConfigError, Evaluate, Seed, canonical, content_key
 from llmevo.core.resolve import need
 from llmevo.fitness import Case, Evaluator, Scorer, label_names
 from llmevo.llm.build import Connections, Model
@@ -20,6 +20,7 @@ from llmevo.recipes.adapters import AdapterKit
 
 if TYPE_CHECKING:
     from llmevo.weights.asking import Asking
+    from llmevo.weights.genome import AdapterGenome
     from llmevo.weights.leaves import Pool
     from llmevo.weights.population import Population
 
@@ -144,7 +145,7 @@ def _found(name: str, near: Path | None) -> str:
     return str(place) if place.exists() else name
 
 
-def export_genome(genome: Genome, meta: Mapping[str, str], folder: Path) -> Path:
+def export_genome(genome: AdapterGenome, meta: Mapping[str, str], folder: Path) -> Path:
     """Writes the adapter of a recorded genome as a PEFT folder. `meta` are the notes of its run. Raises `ConfigError` when the experts have
     moved or changed: a recipe is only as good as its leaves.
     """
@@ -152,14 +153,11 @@ def export_genome(genome: Genome, meta: Mapping[str, str], folder: Path) -> Path
         raise ConfigError("this run holds no adapters: nothing to write as a folder")
     need("torch", "weights", "writing an adapter")
     from llmevo.weights.export import export
-    from llmevo.weights.genome import AdapterGenome
     from llmevo.weights.operators import OPERATORS
 
     notes = json.loads(meta[EXPERTS])
     config = ExpertsConfig(folders=notes["folders"], rank=notes["rank"], missing=notes["missing"])
     pool = _pool([Path(name) for name in notes["folders"]], None, config)
-    if not isinstance(genome, AdapterGenome):
-        raise ConfigError("the best genome of this run is no adapter")
     adapter = pool.builder(OPERATORS).build(genome)
     fan = pool.experts[0].fan_in_fan_out
     return export(adapter, folder, base=notes["base"], revision=notes["revision"], fan_in_fan_out=fan).folder
