@@ -87,6 +87,8 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
         vocabulary=task.vocabulary,
         slots=task.slots,
         near=task.near,
+        shots=task.shots,
+        shot_rate=task.shot_rate,
         more=[model for role, model in models.items() if role.startswith("operator ")],
     )
     plan: Plan[TextGenome] = planned(config.recipe, kit, config.settings, task.near)
@@ -114,6 +116,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
             "scorer": scorer.key,
             "dev cases": content(task.dev),
             "test cases": content(task.test),
+            **({} if task.shots is None else {"examples": task.shots.key}),
             "seeds": content_key([dict(one) if isinstance(one, Mapping) else one for one in task.seeds]),
             "operator model": " and ".join(model.key for role, model in models.items() if role.startswith("operator")) or EDITS,
         },

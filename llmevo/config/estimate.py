@@ -70,6 +70,10 @@ def estimate(search: Search, task: Task) -> list[Estimate]:
         questions = [_size(phenotype.task.render(prompt, case.input, case.fields, {})) for case in cases]
         answers = [_size(case.targets[0]) for case in task.dev]
         calls = plan.matings * len(task.dev) + len(task.test)
+        shots = [len(f"\n\nInput: {asked}\nAnswer: {answered}".encode()) for asked, answered in (task.shots.shots if task.shots else ())]
+        room = task.shots.most if task.shots else 0
+        longest += room * max(shots, default=0)
+        questions = [size + round(room / 2 * statistics.fmean(shots or [0])) for size in questions]
         into, out = FRAME + statistics.fmean(questions) / CHARACTERS_PER_TOKEN, statistics.fmean(answers) / CHARACTERS_PER_TOKEN
         for place, one in enumerate(model.chain):
             upper = one.upper(Request((Message("user", ""),), phenotype.sampling))

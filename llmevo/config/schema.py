@@ -255,6 +255,17 @@ AnyScorer = Annotated[
 ]
 
 
+class ShotsConfig(Section):
+    """Worked examples behind the prompt that evolve with it: added, dropped, swapped, put in another order."""
+
+    pool: Count = 20
+    """How many dev cases are set apart to draw examples from; prompts are not scored on them."""
+    most: Count = 4
+    """Examples behind one prompt."""
+    rate: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The share of children that get other examples instead of another text."""
+
+
 class TaskConfig(Section):
     """What the prompts are for: examples, how answers are scored, where the search begins."""
 
@@ -270,6 +281,8 @@ class TaskConfig(Section):
     """A prompt folder: how a prompt wraps an input, and seeds."""
     seeds: list[str | dict[str, str]] | str | None = None
     """Prompts to begin with: a list, or a file with one a line. By default those of the prompt folder."""
+    shots: ShotsConfig | None = None
+    """`{}`: examples evolve with the prompt."""
     description: str | None = None
     """The task in words, for operators that write prompts from a description and examples."""
     slots: dict[str, str] = {}
@@ -289,6 +302,8 @@ class TaskConfig(Section):
     def _encoder(self) -> TaskConfig:
         if (self.phenotype == "encoded") != (self.encoder is not None):
             raise ValueError("`phenotype: encoded` and `encoder: ...` go together")
+        if self.shots is not None and self.encoder is not None:
+            raise ValueError("`shots` are read by a model that answers; an encoder reads none")
         return self
 
 

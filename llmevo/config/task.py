@@ -28,6 +28,7 @@ from llmevo.fitness import (
 from llmevo.fitness.isolated import IsolatedScorer
 from llmevo.library import TaskTemplate, load_judge, load_prompts, load_seeds
 from llmevo.recipes.text import common_words
+from llmevo.text.shots import ShotEdits
 
 MOST_LABELS = 20
 """More different targets than these are no classes."""
@@ -54,11 +55,14 @@ class Task:
     """Values for the further slots of operators."""
     near: Path | None = None
     """The folder of the run file: the user's modules, operators and prompts are looked for there."""
+    shots: ShotEdits | None = None
+    """How examples behind the prompt evolve, and from what they are drawn."""
+    shot_rate: float = 0.0
 
 
 def load_task(config: TaskConfig, *, seed: int, near: Path | None) -> Task:
     """The task of a configuration. Raises `ConfigError` that says what is missing or wrong, and where."""
-    splits = _splits(config, seed, near)
+    splits, pool = _set_apart(_splits(config, seed, near), config, seed)
     folder = load_prompts(config.prompt, near) if config.prompt else None
     if isinstance(config.seeds, str):
         seeds: Sequence[str | Mapping[str, str]] = load_seeds(_beside(config.seeds, near))
@@ -79,7 +83,22 @@ def load_task(config: TaskConfig, *, seed: int, near: Path | None) -> Task:
         config.max_tokens,
         config.slots,
         near,
+        None if config.shots is None else ShotEdits(pool, config.shots.most),
+        0.0 if config.shots is None else config.shots.rate,
     )
+
+
+def _set_apart(splits: Splits, config: TaskConfig, seed: int) -> tuple[Splits, tuple[Case, ...]]:
+    """The cases without those that examples are drawn from, and these: a prompt is not scored on what it may show the answer to."""
+    if config.shots is None:
+        return splits, ()
+    if len(splits.dev) < config.shots.pool + 2:
+        raise ConfigError(
+            f"task.shots.pool: {config.shots.pool} of {len(splits.dev)} dev cases would be set apart, and at least 2 have to stay: "
+            f"give more cases, or a smaller pool"
+        )
+    cut = split(splits.dev, dev=len(splits.dev) - config.shots.pool, test=config.shots.pool, seed=seed, where="task.shots")
+    return replace(splits, dev=cut.dev), cut.test
 
 
 def judging(config: JudgeConfig, near: Path | None) -> Judging:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmevo.breeding import Chain
+from llmevo.breeding import Chain, Given
 from llmevo.core import ConfigError, Context, Individual, Seed, Variation
 from llmevo.core.variation import VariationBase
 from llmevo.fitness import Case
@@ -17,6 +17,7 @@ from llmevo.library import Template, load_operator
 from llmevo.llm.contract import LLM
 from llmevo.text import ANY, Draw, Instruct, PartCrossover, Splice, TextGenome, WordEdits, given, on
 from llmevo.text.recombine import Recombine
+from llmevo.text.shots import PROMPT, SHOTS, ShotEdits, WithShots, packed
 
 RATE = 0.1
 """Share of places that blind differential evolution moves; chosen on development data (experiments/LOG.md)."""
@@ -45,6 +46,7 @@ class TextKit:
     """Founders from seeds, or written by the model when there are none; operators by name.
 
     With `llm` None the operators are blind edits of the same arity (words of `vocabulary` may be inserted): a control, and free.
+    With `shots` prompts have examples that evolve, too: at `shot_rate` a child has other examples instead of another text.
     `more` are further models that follow operators, where a recipe chooses among them.
     `slots` are further values for operators that declare them. `near` is where a user's `operators/` may lie.
     """
@@ -62,12 +64,15 @@ class TextKit:
         near: Path | None = None,
         write: int = 10,
         more: Sequence[LLM] = (),
+        shots: ShotEdits | None = None,
+        shot_rate: float = 0.5,
     ) -> None:
         self.seed, self._llm, self._near = seed, llm, near
         self._models = () if llm is None else (llm, *more)
         self._vocabulary = tuple(vocabulary)
         self.instructions: list[Template] = []
         """The operators that were asked for and are followed by the model: what a plan of costs looks at."""
+        self._shots, self._shot_rate = shots, shot_rate
         founders = given(seeds)
         self._seeds = tuple(founder.genome for founder in founders)
         self._parts = tuple(self._seeds[0].parts) if self._seeds else ()
@@ -78,7 +83,11 @@ class TextKit:
         if description:
             self._slots["task"] = description
         self._slots |= slots or {}
-        self.founders: Sequence[Variation[TextGenome]] = founders or [self.operator("from-task")] * write
+        if shots is not None and self._seeds and self._parts != (PROMPT,):
+            raise ConfigError(f"few-shot sets go with prompts of one part, not with {', '.join(self._parts)}")
+        self.founders: Sequence[Variation[TextGenome]] = [self._founder(i, one) for i, one in enumerate(founders)]
+        if not self.founders:
+            self.founders = [self.operator("from-task")] * write
 
     def operator(self, name: str) -> Variation[TextGenome]:
         """The operator file of that name with the kit's first model, or blind edits in its place."""
@@ -90,8 +99,17 @@ class TextKit:
         found = [self._instruct(template, llm) for llm in self._models] if self._models else [self._blind(template)]
         return [self._anywhere(variation) for variation in found]
 
+    def _founder(self, i: int, founder: Given[TextGenome]) -> Variation[TextGenome]:
+        """A prompt to begin with; where examples evolve the first one has none, and every other one a set of its own."""
+        if self._shots is None:
+            return founder
+        drawn = self._shots.drawn(self.seed.fold("shots", i).rng()) if i else []
+        return Given(founder.genome.with_part(SHOTS, packed(drawn)))
+
     def _anywhere(self, variation: Variation[TextGenome]) -> Variation[TextGenome]:
-        """On a part that is drawn, where a genome has several."""
+        """On a part that is drawn, where a genome has several; on the prompt or its examples, where those evolve."""
+        if self._shots is not None:
+            return WithShots(variation, self._shots, self._shot_rate)
         alone = variation.arity == 0 or not self._several or isinstance(variation, Chain)
         return variation if alone else on(ANY, variation)
 

@@ -11,6 +11,7 @@ from llmevo.fitness.contract import Answer, Case, NoAnswer
 from llmevo.library.prompts import TaskTemplate
 from llmevo.llm.contract import LLM, CallFailed, Message, Request, Sampling
 from llmevo.text.genome import TextGenome
+from llmevo.text.shots import SHOTS, with_shots
 
 MAX_TOKENS = 256
 
@@ -21,7 +22,8 @@ class Prompted:
     All cases of a genome are asked at once. The sample index is the repeat number, so equal questions of different genomes share
     one answer. A refused, filtered, empty or rejected call gives `NoAnswer` with its reason; a model that cannot be asked raises
     `Pause` and the genome's other calls are cancelled. `part` is the part that is the prompt (by default `prompt`, or the only
-    one); the task template may use further ones as `parts`. What is given here goes before what the task template says.
+    one), with the examples of a part `shots` behind it; the task template may use further ones as `parts`. What is given here goes
+    before what the task template says.
     """
 
     whole_cohort = False
@@ -58,6 +60,8 @@ class Prompted:
     async def _row(self, genome: TextGenome, cases: Sequence[Case], context: Context) -> list[Answer]:
         named = self.part or ("prompt" if "prompt" in genome.parts else None)
         prompt, sample = genome.part(named), str(context.repeat)
+        if SHOTS in genome.parts:
+            prompt = with_shots(prompt, genome.part(SHOTS))
         return await gather(self._answer(prompt, genome, case, sample, context) for case in cases)
 
     async def _answer(self, prompt: str, genome: TextGenome, case: Case, sample: str, context: Context) -> Answer:
