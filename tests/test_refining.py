@@ -184,6 +184,19 @@ def test_the_command_prints_the_answer_alone(capsys: pytest.CaptureFixture[str],
     assert refused.value.code == 78 and "did you mean 'right'" in capsys.readouterr().err
 
 
+def test_the_command_leaves_operators_out(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["llmevo", "refine", QUESTION, "--check", "refining_model:right", "--model", MODEL, "--steps", "3", "--seed", "5", "--ablate"]
+    monkeypatch.setattr(sys, "argv", [*command, "crossover,prompt-mutation"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0 and any(prompt.startswith("Improve this answer") for prompt in ASKED)
+    assert not any("<question>" in prompt or prompt.startswith("Good answers") for prompt in ASKED)
+    monkeypatch.setattr(sys, "argv", [*command, "crosover"])
+    with pytest.raises(SystemExit) as refused:
+        main()
+    assert refused.value.code == 78 and "crossover" in capsys.readouterr().err
+
+
 def longer(answer: str) -> float:
     return 0.1 * len(answer)
 

@@ -45,7 +45,8 @@ def barred(share: float) -> list[Job]:
     rows: list[tuple[str, int, dict[str, int], dict[str, Any]]] = [
         ("modules-4", 100, {free: 200, alone: 100}, {}),
         ("modules-8", 1000, {free: 200, alone: 50}, {}),
-        ("traps-2", 40, {free: 100, alone: 100, anew: 100, never: 50}, {}),
+        ("traps-1", 6, {free: 100, alone: 100, anew: 100}, {}),
+        ("traps-2", 40, {free: 100, alone: 300, anew: 100, never: 50}, {}),
         ("traps-3", 150, {free: 50, alone: 50, anew: 50, never: 50}, {}),
         ("traps-3", 600, {free: 50, "ga-llm, duplicates allowed": 50}, {"sloppy": True}),
         ("modules-4", 600, {free: 50, "ga-llm, duplicates allowed": 50}, {"sloppy": True}),
