@@ -23,8 +23,8 @@ KINDS = ("no tags", "unclosed", "cut", "empty", "refusal", "nested", "placeholde
 class Proposer:
     """With chance 0.5 mixes two of the answers that it is shown field by field (else takes the first), then changes one random field.
 
-    Shown none it writes a random one; asked for a question it says the same one in other words. A share `corrupt` of its replies is
-    spoilt; with `sloppy` spaces fall as they like, so that equal answers differ as texts.
+    Shown none it writes a random one; asked for a question it says the same one in other words, and as a critic nothing of use. A share
+    `corrupt` of its replies is spoilt; with `sloppy` spaces fall as they like, so that equal answers differ as texts.
     """
 
     problem: Problem
@@ -34,8 +34,14 @@ class Proposer:
     def __call__(self, request: Request) -> str:
         prompt = "\n".join(message.content for message in request.messages if message.role == "user")
         chance = random.Random(f"{request.sample}\n{prompt}")
-        if "</question>" in request.messages[0].content:
-            question = request.messages[0].content.rsplit("Question: ", 1)[-1]
+        instruction = request.messages[0].content
+        if "</chosen>" in instruction:
+            numbers = re.findall(r"^Number (\d+)", instruction, re.MULTILINE)
+            tag, text = "chosen", ", ".join(chance.sample(numbers, len(numbers)))
+        elif "</critique>" in instruction:
+            tag, text = "critique", "Change one field of what is there."
+        elif "</question>" in instruction:
+            question = instruction.rsplit("Question: ", 1)[-1]
             tag, text = "question", re.sub(r" \(\d+\)$", "", question) + f" ({chance.randrange(10**6)})"
         else:
             tag, text = "answer", self.problem.write(self.propose(self.shown(prompt), chance))

@@ -31,6 +31,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "revise": {"recipe": "revise"},
     "one-plus-one": {"recipe": "one-plus-one"},
     "evoscale": {"recipe": "evoscale"},
+    "mind-evolution": {"recipe": "mind-evolution", "population": 20},
 }
 """Name to the settings of `llmevo.refine` in which it differs from the defaults."""
 
@@ -77,11 +78,11 @@ async def search(
 
     check.__qualname__ = f"check_{hashlib.blake2b(f'{task}{seed}'.encode(), digest_size=6).hexdigest()}"
     began = time.perf_counter()
-    limit = births or 6 * evaluations
+    settings = {"population": 8, **ARMS[arm]}
+    settings["steps"] = -(-(births or 6 * evaluations) // settings["population"])
     found = await arefine(
-        problem.question, check, model=model, seed=seed, budget={"evaluations": evaluations}, population=8, steps=-(-limit // 8),
-        on_cohort=told, **ARMS[arm],
-    )  # fmt: skip
+        problem.question, check, model=model, seed=seed, budget={"evaluations": evaluations}, on_cohort=told, **settings
+    )
     best, track = float("-inf"), []
     standing = (float("-inf"), float("-inf"))
     for i, one in enumerate(log, start=1):
