@@ -16,6 +16,7 @@ from llmevo.core import ConfigError
 from llmevo.weights import tensors
 from llmevo.weights.adapter import Adapter, LowRank, checked, content, ranks
 from llmevo.weights.build import Builder
+from llmevo.weights.flat import pack
 from llmevo.weights.genome import AdapterGenome
 from llmevo.weights.merge.space import compress
 
@@ -104,7 +105,7 @@ def load_pool(
     if rank is not None:
         adapters = [{name: change if change.rank <= rank else shortened(change, rank) for name, change in one.items()} for one in adapters]
     experts = [
-        Expert(name, adapter, one.base, one.revision, one.fan_in_fan_out)
+        Expert(name, pack(adapter), one.base, one.revision, one.fan_in_fan_out)
         for name, adapter, one in zip(names, adapters, found, strict=True)
     ]
     return Pool(tuple(experts), base or found[0].base)

@@ -10,6 +10,7 @@ import torch
 
 from llmevo.core import ConfigError, Seed
 from llmevo.weights.adapter import Adapter, LowRank
+from llmevo.weights.flat import Flat, pack
 from llmevo.weights.merge import (
     METHODS,
     dare,
@@ -80,6 +81,16 @@ def test_a_shared_down_is_merged_exactly_by_its_ups() -> None:
         assert far(deltas(task_arithmetic([A, b], weights=[0.25, 0.5], space=space)), stacked([A, b], [0.25, 0.5])) < 2e-6  # type: ignore[arg-type]
     wrong = task_arithmetic([A, B], weights=[0.5, 0.5], space="factors")
     assert far(deltas(wrong), stacked([A, B], [0.5, 0.5])) > 0.1, "factors of independent adapters do not belong together"
+
+
+def test_adapters_in_one_piece_are_summed_as_any_others() -> None:
+    flat = [pack(one) for one in (A, B)]
+    assert pack(flat[0]) is flat[0] and far(deltas(flat[1]), deltas(B)) == 0
+    ours = task_arithmetic(flat, weights=[0.3, -0.8], space="factors")
+    assert isinstance(ours, Flat)
+    assert far(deltas(ours), deltas(task_arithmetic([A, B], weights=[0.3, -0.8], space="factors"))) < 1e-6
+    shared = [pack(A), pack({name: LowRank(A[name].down, B[name].up) for name in MODULES})]
+    assert far(deltas(task_arithmetic(shared, weights=[0.25, 0.5], space="factors")), stacked(shared, [0.25, 0.5])) < 2e-6  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["ties", "breadcrumbs", "model-stock", "linear"])

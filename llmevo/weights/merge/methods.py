@@ -10,6 +10,7 @@ import torch
 
 from llmevo.core import ConfigError, Seed
 from llmevo.weights.adapter import Adapter, LowRank
+from llmevo.weights.flat import summed
 from llmevo.weights.merge import rules
 from llmevo.weights.merge.space import Space, merged, modules
 
@@ -20,6 +21,10 @@ Weights = Sequence[float] | Sequence[Sequence[float]]
 
 def task_arithmetic(adapters: Sequence[Adapter], *, weights: Weights, rank: int | None = None, space: Space = "product") -> Adapter:
     """The weighted sum with free coefficients (arXiv 2212.04089): below zero subtracts, above one extrapolates."""
+    if space == "factors" and len(groups := _groups(weights)) == 1 and len(groups[0]) == len(adapters):
+        total = summed(adapters, groups[0])
+        if total is not None:
+            return total
     shares = per_module(weights, adapters)
     alone = _alone(shares)
     if alone is not None and space != "factors" and _fits(adapters[alone], rank):

@@ -1,0 +1,72 @@
+"""An adapter in one piece of memory, so that adding factors costs what reading them costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+
+from llmevo.weights.adapter import Adapter, LowRank
+
+Layout = tuple[tuple[str, int, int, int], ...]
+"""Module, rank, in, out: where its factors lie follows from the order."""
+LOT = 65_536
+"""Numbers that are added at a time: they stay in the cache while all adapters are read."""
+
+
+class Flat(Mapping[str, LowRank]):
+    """An adapter whose factors are views of one vector."""
+
+    __slots__ = ("_changes", "heads", "layout", "vector")
+
+    def __init__(self, vector: torch.Tensor, layout: Layout) -> None:
+        self.vector, self.layout = vector, layout
+        self._changes: dict[str, LowRank] = {}
+        heads = []
+        place = 0
+        for module, rank, into, out in layout:
+            down = vector[place : place + rank * into].view(rank, into)
+            up = vector[place + rank * into : place + rank * (into + out)].view(out, rank)
+            self._changes[module] = LowRank(down, up)
+            heads += [place, place + rank * into]
+            place += rank * (into + out)
+        self.heads = torch.tensor(heads)
+        """Where each factor begins."""
+
+    def __getitem__(self, module: str) -> LowRank:
+        return self._changes[module]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._changes)
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+
+def pack(adapter: Adapter) -> Flat:
+    """The same numbers in one piece; an adapter that is so already is given back."""
+    if isinstance(adapter, Flat):
+        return adapter
+    layout = tuple((module, one.rank, one.shape[1], one.shape[0]) for module, one in sorted(adapter.items()))
+    vector = torch.cat([factor.reshape(-1) for _, one in sorted(adapter.items()) for factor in (one.down, one.up)])
+    return Flat(vector, layout)
+
+
+def summed(adapters: Sequence[Adapter], weights: Sequence[float]) -> Flat | None:
+    """The weighted sum of all factors in one pass over memory; None when they do not lie alike, or when two adapters may share a factor,
+    which is kept then and not added.
+    """
+    first = adapters[0]
+    flats = [one for one in adapters if isinstance(one, Flat)]
+    if not isinstance(first, Flat) or len(flats) < len(adapters) or any(one.layout != first.layout for one in flats[1:]):
+        return None
+    begin = first.vector[first.heads]
+    if any(bool((one.vector[first.heads] == begin).any()) for one in flats[1:]):
+        return None
+    total = torch.empty_like(first.vector)
+    for start in range(0, total.numel(), LOT):
+        part = total[start : start + LOT]
+        torch.mul(first.vector[start : start + LOT], weights[0], out=part)
+        for one, weight in zip(flats[1:], weights[1:], strict=True):
+            part.add_(one.vector[start : start + LOT], alpha=weight)
+    return Flat(total, first.layout)
