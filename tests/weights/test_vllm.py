@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 
 from llmevo.core import ConfigError  # noqa: E402
 from llmevo.llm.contract import Unreachable  # noqa: E402
@@ -227,8 +227,26 @@ def test_in_process_it_is_asked_for_all_at_once(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A vLLM server with the embedded model; LLMEVO_VLLM_PYTHON names the interpreter that has vLLM."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model with the embedded model's tokenizer: vLLM's attention on CPUs knows no heads as small as its 16 numbers."""
+    place = tmp_path_factory.mktemp("model")
+    shutil.copytree(embedded_folder(), place, dirs_exist_ok=True)
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
+        vocab_size=2048, tie_word_embeddings=True, max_position_embeddings=512, eos_token_id=1, bos_token_id=0,
+    )  # fmt: skip
+    model = transformers.LlamaForCausalLM(config)
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data.mul_(4)
+    model.save_pretrained(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def real(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A vLLM server with that model; LLMEVO_VLLM_PYTHON names the interpreter that has vLLM."""
     python = os.environ.get("LLMEVO_VLLM_PYTHON", "")
     if not python or shutil.which(python) is None:
         pytest.skip("LLMEVO_VLLM_PYTHON names no interpreter with vLLM")
@@ -269,14 +287,14 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.vllm
 @pytest.mark.slow
-def test_the_real_server_gives_what_the_resident_model_gives(real: str, tmp_path: Path) -> None:
-    one = BaseSpec(embedded_folder(), device="cpu", dtype="float32").load()
+def test_the_real_server_gives_what_the_resident_model_gives(real: str, folder: Path, tmp_path: Path) -> None:
+    one = BaseSpec(str(folder), device="cpu", dtype="float32").load()
     modules = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
     adapters: list[Adapter] = [adapter(one, 1, 8, modules, 0.1), {}, adapter(one, 2, 8, modules, 0.1)]
     texts = ("Judge the price. Answer good or bad.", "The delivery was late.", "The colour is red, the sound is fine.")
     prompts = tuple(tuple(one.tokenizer(text)["input_ids"]) for text in texts)
     labels = tuple(tuple(one.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in ("good", "bad", "price bad"))
-    server = VllmServer("embedded", tmp_path, base_url=real)
+    server = VllmServer("tiny", tmp_path, base_url=real)
     for program in (Choice(prompts, labels), Forced(prompts, labels)):
         ours = Population(one).run(adapters, program)
         theirs = asyncio.run(server.run(KEYS, adapters, program, range(3)))

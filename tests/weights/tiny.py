@@ -14,6 +14,8 @@ from llmevo.core import Blobs, content_key  # noqa: E402
 from llmevo.weights.adapter import Adapter, LowRank  # noqa: E402
 from llmevo.weights.hf import Base, base_of  # noqa: E402
 
+torch.set_num_threads(1)  # matrices as small as these only wait for a second thread
+
 VOCABULARY = 64
 MODULES = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
 
