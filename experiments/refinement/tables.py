@@ -33,7 +33,7 @@ def at_checks(row: Row, checks: int) -> float:
     return float(max([value for place, value in row["track"] if place <= checks], default=0.0))
 
 
-def at_tokens(row: Row, tokens: int) -> float:
+def at_tokens(row: Row, tokens: float) -> float:
     """The best score among the checks that were paid for with at most so many tokens, to the cohort."""
     return at_checks(row, max([checks for used, checks in row["marks"] if used <= tokens], default=0))
 
@@ -94,13 +94,15 @@ def study_tables(rows: Sequence[Row]) -> list[str]:
     lines: list[str] = []
     for (operator, budget), some in grouped(rows, "operator", "budget").items():
         seeds = len({row["seed"] for row in some})
-        reference = [row["tokens"] / row["checks"] for row in some if row["arm"] == "ga-llm"]
-        tokens = int(np.mean(reference) * budget / 2) if reference else 0
+        own = grouped([row for row in some if row["arm"] == "ga-llm"], "task")
+        tokens = {task: budget / 2 * float(np.mean([row["tokens"] / row["checks"] for row in each])) for (task,), each in own.items()}
         lines += [f"### Operator `{operator}`, {seeds} seeds", "", f"Best score at {budget} checks:", ""]
         lines += scored(some, lambda row, n=budget: at_checks(row, n))  # type: ignore[misc]
-        lines += ["", f"Best score at {tokens:,} tokens (about {budget // 2} checks of ga-llm):", ""]
-        lines += scored(some, lambda row, n=tokens: at_tokens(row, n))  # type: ignore[misc]
-        lines += ["", "Cost and diversity, all tasks together (a search ends when it is solved):", "", *costs(some), ""]
+        lines += ["", f"Best score at the tokens that {budget // 2} checks of ga-llm cost on that task:", ""]
+        lines += scored(some, lambda row, n=tokens: at_tokens(row, n[row["task"]]))  # type: ignore[misc]
+        lines += ["", "Cost and diversity, all tasks together. A search ends when it is solved; tokens are words. What repeats an answer",
+                  "to the letter costs a call and no check: an arm that is stuck has many calls per check. A share above 1: the last",
+                  "cohort was cut off by the budget after its checks.", "", *costs(some), ""]  # fmt: skip
     return lines
 
 
@@ -124,6 +126,8 @@ def bar_tables(rows: Sequence[Row]) -> list[str]:
             counts = [row["solved_births" if "allowed" in arm else "solved"] for row in each]
             used[arm] = sorted(count for count in counts if count and count <= 600)
         equal = min(len(each) for each in used.values())
+        if not equal or "ga-llm, duplicates allowed" not in used:
+            continue
         for arm, each in sorted(used.items(), key=lambda item: -len(item[0])):
             seeds = sum(row["arm"] == arm for row in some)
             ratio = each[equal - 1] / used["ga-llm, duplicates allowed"][equal - 1]
