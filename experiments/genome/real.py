@@ -31,7 +31,7 @@ from llmevo.engine import evolve, stop
 from llmevo.fitness import Case, load_file
 from llmevo.recipes.adapters import AdapterKit
 from llmevo.recipes.kit import Plan
-from llmevo.recipes.weights import cma, genome, genome_plus, model_swarms
+from llmevo.recipes.weights import genome, genome_plus, model_swarms
 from llmevo.storage.blobs import MemoryBlobs
 from llmevo.storage.database import Database
 from llmevo.storage.journal import Journal
@@ -76,7 +76,7 @@ SLICES = 2
 LAYERS = 2
 TRAINING = Training(rank=8, alpha=16.0, epochs=4, batch=16, rate=1e-3, modules=("query", "key", "value", "dense"), layers=(4, 5))
 SEARCHES: Mapping[str, Callable[..., Plan[AdapterGenome]]] = {
-    "genome": genome, "genome-plus": genome_plus, "model-swarms": model_swarms, "cma": cma,
+    "genome": genome, "genome-plus": genome_plus, "model-swarms": model_swarms,
 }  # fmt: skip
 
 
@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, default=HERE / ".cache" / "real")
     parser.add_argument("--evaluations", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--smoke", action="store_true", help="40 lines per expert, 20 evaluations: that it runs")
+    parser.add_argument("--smoke", action="store_true", help="40 lines per expert, 20 per part, 12 evaluations: that it runs")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
@@ -245,6 +245,8 @@ def main() -> None:
     confirmation = [case for case in load(options.data, TARGET, "dev_500") if plain(case) not in seen]
     test = [case for case in load(options.data, TARGET, "test") if plain(case) not in seen | {plain(one) for one in confirmation}]
     parts = {"validation": dev, "confirmation": confirmation, "test": test}
+    if options.smoke:
+        parts = {part: cases[:20] for part, cases in parts.items()}
     tuned_folder = options.pool / "gradient-mr"
     train(base, TARGET, dev, tuned_folder, seed.fold("gradient"))
     trained = time.perf_counter() - began
@@ -259,12 +261,12 @@ def main() -> None:
     untouched = weighted(leaves[:1], [0.0])
     rows: dict[str, dict[str, Any]] = {}
     entries = {f"expert {one.name}": one for one in leaves}
-    entries |= portfolio(task, leaves, untouched, tuned, 20 if options.smoke else options.evaluations, seed)
+    entries |= portfolio(task, leaves, untouched, tuned, 12 if options.smoke else options.evaluations, seed)
     for name, one in entries.items():
         scores = {part: task(part, [one])[0].value for part in parts}
         rows[name] = {**scores, "genome": one.preview()}
     seconds = time.perf_counter() - began
-    error = math.sqrt(0.25 / len(test))
+    error = math.sqrt(0.25 / len(parts["test"]))
     print(f"\n| on {TARGET} | validation | confirmation | test |\n|---|---|---|---|")
     for name, row in rows.items():
         print(f"| {name} | {row['validation']:.3f} | {row['confirmation']:.3f} | {row['test']:.3f} |")

@@ -282,7 +282,11 @@ def real(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
             yield f"{url}/v1"
         finally:
             server.terminate()
-            server.wait(30)
+            try:
+                server.wait(60)
+            except subprocess.TimeoutExpired:
+                server.kill()
+            print(log.read_text()[-3000:])
 
 
 @pytest.mark.vllm
