@@ -43,6 +43,8 @@ from llmevo.storage.folder import RunFolder
 from llmevo.storage.journal import Journal
 from llmevo.storage.stopwatch import Stopwatch
 
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -194,7 +196,7 @@ class _Sitting:
             # Only now: what the models refuse can be corrected, and the run started again in the same folder.
             await asyncio.wrap_future(journal.database.insert("meta", [(FROZEN, canonical(settings)), *search.notes.items()]))
         if self._folder:
-            self._folder.write_config(yaml.safe_dump(resolved(config), sort_keys=False, allow_unicode=True))
+            self._folder.write_config(yaml.dump(resolved(config), Dumper=_DUMPER, sort_keys=False, allow_unicode=True))
         seed = Seed.of(config.seed)
         self.outcome = await evolve(
             search.plan.strategy,

@@ -17,11 +17,12 @@ from llmevo.core.errors import ConfigError, LlmevoError
 from llmevo.core.fitness import Usage
 from llmevo.core.secret import Secret
 from llmevo.core.seed import Seed
+from llmevo.llm.booked import Booked
 from llmevo.llm.contract import LLM, CallFailed, Message, Reply, Request, Sampling, Unreachable
 from llmevo.llm.fallback import chain_key, charged, instead
 from llmevo.llm.faults import NoConnection
 from llmevo.llm.http import OPENAI, HttpLLM, checked_url
-from llmevo.llm.ledger import Booked, Ledger, Remembered
+from llmevo.llm.ledger import Ledger, Remembered
 from llmevo.llm.limiter import Gate
 from llmevo.llm.prices import NO_PRICE, Price, known_price, table
 from llmevo.llm.retry import Retry
@@ -67,7 +68,8 @@ class ModelSpec:
     fallback: ModelSpec | None = None
     """Another model, which is asked what this one refuses."""
     in_flight: int | None = None
-    """Most requests in flight at this endpoint; the run's setting by default."""
+    """Most requests in flight at this endpoint; the run's setting by default. Of several models at one endpoint that name it
+    the smallest counts."""
     seed: bool = False
     """Whether to send a `seed` derived from the sample index, for servers that know it."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -165,6 +167,8 @@ class Connections:
         self._seed = seed or Seed.of(0)
         self._models: dict[str, Model] = {}
         self._gates: dict[str, Gate] = {}
+        self._named: dict[str, int] = {}
+        """The smallest `in_flight` that a model at an endpoint names."""
 
     def connect(self, spec: ModelSpec | str) -> Model:
         """The model of a spec, ready to be asked; the same one for equal specs. Opens no connection.
@@ -220,9 +224,11 @@ class Connections:
         place = str(getattr(getattr(endpoint, "names", None), "endpoint", endpoint.key))
         gate = self._gates.get(place)
         if gate is None:
-            most = spec.in_flight or self._in_flight
             probe = getattr(endpoint, "probe", None)
-            gate = self._gates[place] = Gate(most, clock=self._clock, probe=probe, patience=spec.max_wait)
+            gate = self._gates[place] = Gate(self._in_flight, clock=self._clock, probe=probe, patience=spec.max_wait)
+        if spec.in_flight is not None:
+            self._named[place] = min(spec.in_flight, self._named.get(place, spec.in_flight))
+            gate.limit(self._named[place])
         return gate
 
     def _endpoint(self, spec: ModelSpec) -> tuple[LLM, bool]:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
 from llmevo.core.clock import REAL_CLOCK, Clock
 from llmevo.core.errors import ConfigError
@@ -54,7 +55,7 @@ class HttpLLM:
         self._cap = wire.cap_of(self._extra, "max_completion_tokens" if ours else "max_tokens")
         identity = {"provider": "http", "endpoint": self.base_url, "model": model, "extra": self._extra, "seeded": seeded}
         self.key = canonical(identity)
-        self._url = _join(self.base_url, "chat/completions")
+        self._url = URL(_join(self.base_url, "chat/completions"))  # parsed once
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -109,7 +110,7 @@ class HttpLLM:
             self._loop = loop
         return self._session
 
-    async def _exchange(self, method: str, url: str, data: bytes | None) -> tuple[int, Mapping[str, str], bytes]:
+    async def _exchange(self, method: str, url: str | URL, data: bytes | None) -> tuple[int, Mapping[str, str], bytes]:
         """Status, headers (names in lower case or case-blind), and the body up to one byte more than is allowed."""
         where = f"{self.names.model} at {self.base_url}"
         try:
@@ -121,7 +122,7 @@ class HttpLLM:
                 most = self._most if response.status == 200 else min(65536, self._most)
                 parts, size = [], 0
                 try:
-                    async for part in response.content.iter_any():
+                    while part := await response.content.readany():
                         parts.append(part)
                         size += len(part)
                         if size > most:

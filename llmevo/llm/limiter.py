@@ -15,6 +15,9 @@ BREAKS = 5
 """Connection errors in a row that open the circuit."""
 
 
+Ready = Callable[[int | Exception], bool]
+
+
 class Gate:
     """The door to one endpoint. Its arithmetic, exactly:
 
@@ -42,21 +45,51 @@ class Gate:
     ) -> None:
         self.most, self.window, self.inside = most, float(most), 0
         self.cuts = 0
-        self.ahead = asyncio.Semaphore(most + (most + 1) // 2)
+        self._ahead: asyncio.Semaphore | None = None
         self._clock, self._probe, self._patience = clock, probe, patience
-        self._line: deque[asyncio.Future[int]] = deque()
+        self._line: deque[Ready] = deque()
+        self._moving = False
         self._entered = self._last_cut = 0
         self._shut_until = 0.0
         self._breaks = 0
         self._keeper: asyncio.Task[None] | None = None
 
+    @property
+    def ahead(self) -> asyncio.Semaphore:
+        """Admits half as many again as may be inside."""
+        if self._ahead is None:
+            self._ahead = asyncio.Semaphore(self.most + (self.most + 1) // 2)
+        return self._ahead
+
+    @property
+    def crowded(self) -> bool:
+        """Whether requests wait for a place: then what is written now is not what anything waits for."""
+        return bool(self._line)
+
+    def limit(self, most: int) -> None:
+        """At most so many, for the requests to come. Call before the first of them."""
+        self.most, self.window = most, float(most)
+
+    def admit(self, ready: Ready) -> None:
+        """Calls `ready` with the number of an entry as soon as there is a place, or with what prevents it. It returns whether it
+        takes the place."""
+        self._line.append(ready)
+        self._move()
+
     async def enter(self) -> int:
         """Waits for a place; returns the number of the entry, to be given to the other methods."""
-        if not self._line and self._keeper is None and self.inside < int(self.window):
-            return self._admit()
         place: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._line.append(place)
-        self._move()
+
+        def ready(entry: int | Exception) -> bool:
+            if place.done():
+                return False
+            if isinstance(entry, Exception):
+                place.set_exception(entry)
+                return False
+            place.set_result(entry)
+            return True
+
+        self.admit(ready)
         try:
             return await place
         except asyncio.CancelledError:
@@ -94,16 +127,18 @@ class Gate:
                 if self._keeper is None:
                     self._keep(self._wait_for_hour())
 
-    def _admit(self) -> int:
-        self.inside += 1
-        self._entered += 1
-        return self._entered
-
     def _move(self) -> None:
-        while self._line and self._keeper is None and self.inside < int(self.window):
-            place = self._line.popleft()
-            if not place.done():
-                place.set_result(self._admit())
+        if self._moving:  # whoever was just let in left at once: the loop below goes on
+            return
+        self._moving = True
+        try:
+            while self._line and self._keeper is None and self.inside < int(self.window):
+                self.inside += 1
+                self._entered += 1
+                if not self._line.popleft()(self._entered):
+                    self.inside -= 1
+        finally:
+            self._moving = False
 
     def _keep(self, waiting: Awaitable[None]) -> None:
         async def keep() -> None:
@@ -140,9 +175,7 @@ class Gate:
     def _turn_away(self, error: BaseException) -> None:
         message = f"{error}. No answer for {self._patience:g} s: start the server, then continue the run."
         while self._line:
-            place = self._line.popleft()
-            if not place.done():
-                place.set_exception(Unreachable(message))
+            self._line.popleft()(Unreachable(message))
 
 
 class Limited:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from llmevo.core.fitness import Usage
 from llmevo.storage.database import Database
+from llmevo.storage.spare import Row
 
 Outcome = Literal["answer", "truncated", "refused", "failed", "unknown", "unbilled", "shared"]
 """How a call ended: with an answer to keep; cut at `max_tokens`; refused or filtered; paid but useless; nobody knows what was
 billed (booked at its upper bound); certainly not billed; taken from the shared cache."""
+
+
+KEPT = ("answer", "shared")
+"""The outcomes that bring an answer which is given again."""
+
+Rows = Sequence[Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +33,14 @@ class Answer:
 
 
 class Answers:
-    """The recorded answers of a run, by key, in memory; writing goes to the file. Nothing is ever pruned.
+    """The recorded answers of a run, by key, in memory, and the rows that record further ones. Nothing is ever pruned.
 
     Rows of `intents` without a row in `settled` are calls that were in flight when a process died: they count at their upper
     bound. Optional `shared` is another file of answers, looked at when this run has none; what this run buys is added to it.
     """
 
     def __init__(self, database: Database, shared: Database | None = None) -> None:
-        self._database = database
-        self._shared = shared
+        self.database, self._shared = database, shared
         self._known: dict[str, Answer] = {}
         self._once: dict[str, list[Answer]] = defaultdict(list)
         rows = [(*row[0].partition("#")[::2], row) for row in database.rows("answers")]
@@ -87,12 +94,12 @@ class Answers:
         shared.query("answers", "WHERE key = ?", (key,)).add_done_callback(found)
         return future
 
-    def intend(self, key: str, model: str, upper: Usage) -> tuple[int, Future[None]]:
-        """Records that a call is about to be sent and what it may cost at most. Send it when the future is done."""
+    def intend(self, key: str, model: str, upper: Usage) -> tuple[int, Rows]:
+        """The number and the rows of a call that is about to be sent, with what it may cost at most. Send it when they are
+        durable."""
         number = self._next
         self._next += 1
-        row = (number, key, model, upper.tokens_in, upper.tokens_out, upper.price)
-        return number, self._database.record(("intents", row))
+        return number, (("intents", (number, key, model, upper.tokens_in, upper.tokens_out, upper.price)),)
 
     def settle(
         self,
@@ -104,26 +111,27 @@ class Answers:
         *,
         note: str = "",
         answer: Answer | None = None,
-    ) -> Future[None]:
-        """Records what a call cost and brought, in one transaction. The answer may be shown when the future is done.
+    ) -> Rows:
+        """The rows of what a call cost and brought, for one transaction. When they are durable, `learn` the answer and show it.
 
         `number` None: there was no intent because nothing could be billed (a local model, the shared cache).
         """
-        rows: list[tuple[str, tuple[object, ...]]] = []
+        rows: list[Row] = []
         if number is None:
             number = self._next
             self._next += 1
             rows.append(("intents", (number, key, model, spent.tokens_in, spent.tokens_out, spent.price)))
         rows.append(("settled", (number, outcome, spent.calls, spent.tokens_in, spent.tokens_out, spent.price, note)))
         if answer is not None:
-            keep = outcome in ("answer", "shared")
-            usage = answer.usage
-            kept = (usage.calls, usage.tokens_in, usage.tokens_out, usage.price)
-            row = (key if keep else f"{key}#{number}", model, answer.text, answer.finish, *kept)
+            usage, kept = answer.usage, outcome in KEPT
+            named = key if kept else f"{key}#{number}"
+            row = (named, model, answer.text, answer.finish, usage.calls, usage.tokens_in, usage.tokens_out, usage.price)
             rows.append(("answers", row))
-            if keep and outcome == "answer" and self._shared is not None:
+            if outcome == "answer" and self._shared is not None:
                 self._shared.record(("answers", row))
-        stored = self._database.record(*rows, keep=True)
-        if answer is not None and keep:
-            stored.add_done_callback(lambda done: done.exception() or self._known.setdefault(key, answer))
-        return stored
+        return rows
+
+    def learn(self, key: str, outcome: Outcome, answer: Answer) -> None:
+        """From now on the answer is given for its key, if it is one to keep. Only what is durable may be learned."""
+        if outcome in KEPT:
+            self._known.setdefault(key, answer)

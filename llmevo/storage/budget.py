@@ -96,8 +96,7 @@ class Budget:
 
     def restore(self, spent: Usage = FREE, evaluations: int = 0, seconds: float = 0.0) -> None:
         """Adds what earlier sittings of the run spent. Call before anything is reserved."""
-        for i, amount in enumerate(_amounts(spent, evaluations)):
-            self._spent[i] += amount
+        _add(self._spent, _amounts(spent, evaluations))
         self._began -= seconds
 
     def close(self, reason: LlmevoError) -> None:
@@ -113,16 +112,20 @@ class Budget:
         if self._closed is not None:
             raise self._closed
 
+    def take(self, upper: Usage = FREE, evaluations: int = 0) -> Reservation | None:
+        """`reserve` at once; None when it does not fit now."""
+        self.check()
+        amounts = _amounts(upper, evaluations)
+        return None if self._line or self._lacking(amounts) is not None else self._take(amounts)
+
     async def reserve(self, upper: Usage = FREE, evaluations: int = 0) -> Reservation:
         """Sets an upper bound aside, now or as soon as it fits. Raises `BudgetExhausted`, naming the limit and the
         numbers."""
-        self.check()
+        if (taken := self.take(upper, evaluations)) is not None:
+            return taken
         amounts = _amounts(upper, evaluations)
-        if not self._line:
-            if self._lacking(amounts) is None:
-                return self._take(amounts)
-            if not self._outstanding:
-                raise self._refusal(amounts)
+        if not self._line and not self._outstanding:
+            raise self._refusal(amounts)
         waiter = _Waiter(amounts)
         self._line.append(waiter)
         self._serve()
@@ -143,16 +146,21 @@ class Budget:
         reservation.open = False
         self._outstanding -= 1
         spent, reserved = self._spent, self._reserved
-        for i, amount in enumerate(_amounts(actual, evaluations)):
-            spent[i] += amount
-            reserved[i] -= reservation.amounts[i]
+        if actual is not FREE or evaluations:
+            _add(spent, _amounts(actual, evaluations))
+        held = reservation.amounts
+        reserved[0] -= held[0]
+        reserved[1] -= held[1]
+        reserved[2] -= held[2]
+        reserved[3] -= held[3]
+        reserved[4] -= held[4]
+        reserved[5] -= held[5]
         if self._line:
             self._serve()
 
     def _take(self, amounts: _Amounts) -> Reservation:
         self._outstanding += 1
-        for i, amount in enumerate(amounts):
-            self._reserved[i] += amount
+        _add(self._reserved, amounts)
         return Reservation(amounts)
 
     def _serve(self) -> None:
@@ -194,6 +202,16 @@ def _amounts(usage: Usage, evaluations: int) -> _Amounts:
     into, out = usage.tokens_in, usage.tokens_out
     # Rounded up: a sum of bookings never understates the money.
     return usage.calls, into, out, into + out, math.ceil(usage.price * PICO - 1e-3), evaluations
+
+
+def _add(total: list[int], amounts: _Amounts) -> None:
+    """Written out: it is done three times for every call."""
+    total[0] += amounts[0]
+    total[1] += amounts[1]
+    total[2] += amounts[2]
+    total[3] += amounts[3]
+    total[4] += amounts[4]
+    total[5] += amounts[5]
 
 
 def _usage(amounts: list[int]) -> Usage:

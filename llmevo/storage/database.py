@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,12 +16,22 @@ from llmevo.core.crash import crash_point
 from llmevo.core.errors import StorageError
 from llmevo.storage import soundness
 from llmevo.storage.opening import Connect, close, create, open_file, open_memory, sqlite_connection
-from llmevo.storage.schema import insertion, row_hash
+from llmevo.storage.schema import insert, row_hash
 from llmevo.storage.spare import Row, Spare, counted, taken_over
 
 T = TypeVar("T")
-_Job = tuple[Callable[[sqlite3.Connection], Any], Future[Any], Sequence[Row]]
-"""What to do, who waits for it, and the rows that must not be lost when it cannot be done."""
+Done = Callable[[Exception | None], None]
+"""Is called once, in the writer's thread: with None when the work is durable, else with what prevented it."""
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """Rows to add, or work on the connection (which may give a result); who waits; paid rows that must not be lost."""
+
+    done: Done
+    rows: Sequence[Row] = ()
+    work: Callable[[sqlite3.Connection], None] | None = None
+    paid: Sequence[Sequence[Row]] = ()
 
 
 class Database:
@@ -49,17 +60,19 @@ class Database:
         self._thread.start()
         opened.result()
 
-    def submit(self, job: Callable[[sqlite3.Connection], T], keep: Sequence[Row] = ()) -> Future[T]:
+    def submit(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
         """Queues work on the connection; the future gives its result once it is durable."""
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()  # who waits may be cancelled, the work may not: it would break the writer
-        if self._memory is None and not self._thread.is_alive():
-            future.set_exception(StorageError(f"{self.path} is closed"))
-        elif self._memory is None:
-            self._jobs.put((job, future, keep))
-        else:
-            with self._alone:
-                self._commit(self._memory, [(job, future, keep)])
+        results: list[T] = []
+
+        def done(error: Exception | None) -> None:
+            if error is None:
+                future.set_result(results[0])
+            else:
+                future.set_exception(error)
+
+        self._queue(_Job(done, work=lambda connection: results.append(job(connection))))
         return future
 
     def insert(self, table: str, rows: Iterable[tuple[Any, ...]]) -> Future[None]:
@@ -71,13 +84,15 @@ class Database:
 
         `keep`: they were paid for, and are put aside when there is no room for them.
         """
-        hashed = [(insertion(table, len(row) + 1), (*row, row_hash(table, row))) for table, row in rows]
+        future: Future[None] = Future()
+        future.set_running_or_notify_cancel()
+        self.write(rows, lambda error: future.set_result(None) if error is None else future.set_exception(error), (rows,) if keep else ())
+        return future
 
-        def job(connection: sqlite3.Connection) -> None:
-            for statement, row in hashed:
-                connection.execute(statement, row)
-
-        return self.submit(job, rows if keep else ())
+    def write(self, rows: Sequence[Row], done: Done, paid: Sequence[Sequence[Row]] = ()) -> None:
+        """`record` without a future, which costs more than the row: `done` is called instead. `paid` are those of the rows
+        that were paid for, by transaction."""
+        self._queue(_Job(done, rows, paid=paid))
 
     def rows(self, table: str, where: str = "", values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """The rows of a table without their hashes, in the order of the primary key.
@@ -109,6 +124,15 @@ class Database:
                     f"`llmevo doctor` lists the bad rows."
                 )
         return [row[:-1] for row in found]
+
+    def _queue(self, job: _Job) -> None:
+        if self._memory is not None:
+            with self._alone:
+                self._commit(self._memory, [job])
+        elif self._thread.is_alive():
+            self._jobs.put(job)
+        else:
+            job.done(StorageError(f"{self.path} is closed"))
 
     def close(self) -> None:
         """Commits what is queued and closes the file."""
@@ -146,7 +170,7 @@ class Database:
             if self._broken:
                 raise self._broken
             connection.execute("BEGIN IMMEDIATE")
-            results = [job(connection) for job, _, _ in jobs]
+            _carry_out(connection, jobs)
             if self.path:
                 crash_point("commit")
             connection.execute("COMMIT")
@@ -161,11 +185,11 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             failure = StorageError(f"{self.path or 'the journal in memory'}: {error}. {self._put_aside(jobs)}")
-            for _, future, _ in jobs:
-                future.set_exception(failure)
+            for job in jobs:
+                job.done(failure)
         else:
-            for (_, future, _), result in zip(jobs, results, strict=True):
-                future.set_result(result)
+            for job in jobs:
+                job.done(None)
 
     def _in_place(self, path: Path) -> None:
         """A deleted file takes commits as before; they would be lost with the last process that has it open."""
@@ -183,10 +207,22 @@ class Database:
             return "What it held is gone, unless there is a copy; choose another folder with --run, or restore this one."
         if self._spare is None:
             return said
-        paid = [keep for _, _, keep in jobs if keep]
         try:
-            for keep in paid:
-                self._spare.keep(keep)
+            for paid in (rows for job in jobs for rows in job.paid):
+                self._spare.keep(paid)
         except OSError as error:
             return f"{said} Answers that were just paid for are lost: {error}."
         return f"{said} Paid answers are kept in {self._spare.path.name}. Make room and continue the run."
+
+
+def _carry_out(connection: sqlite3.Connection, jobs: Sequence[_Job]) -> None:
+    """All jobs in their order. Rows that follow each other go in together: every statement lets the other threads in and
+    has to wait for its turn again, which costs more than the row."""
+    rows: list[Row] = []
+    for job in jobs:
+        if job.work is not None:
+            insert(connection, rows)
+            rows = []
+            job.work(connection)
+        rows += job.rows
+    insert(connection, rows)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
+from collections.abc import Sequence
+from functools import cache
+from itertools import chain
 from typing import Any
 
 _FIRST = """
@@ -48,6 +52,22 @@ def row_hash(table: str, row: tuple[Any, ...]) -> bytes:
     return hashlib.blake2b(repr((table, row)).encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def insertion(table: str, columns: int) -> str:
-    """The statement that adds a row, and leaves one with the same primary key as it is."""
-    return f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * columns)})"
+def insert(connection: sqlite3.Connection, rows: Sequence[tuple[str, tuple[Any, ...]]]) -> None:
+    """Adds (table, row) pairs, each with its hash appended. One with a primary key that is there is left as it is."""
+    tables: dict[str, list[tuple[Any, ...]]] = {}
+    for table, row in rows:
+        tables.setdefault(table, []).append((*row, row_hash(table, row)))
+    for table, hashed in tables.items():
+        columns, begin = len(hashed[0]), 0
+        while begin < len(hashed):
+            # Powers of two, so that few different statements are ever prepared; 64 x 9 values are allowed everywhere.
+            size = min(64, 1 << ((len(hashed) - begin).bit_length() - 1))
+            connection.execute(insertion(table, columns, size), tuple(chain.from_iterable(hashed[begin : begin + size])))
+            begin += size
+
+
+@cache
+def insertion(table: str, columns: int, rows: int = 1) -> str:
+    """The statement that adds rows, and leaves those with the same primary key as they are."""
+    row = f"({','.join('?' * columns)})"
+    return f"INSERT OR IGNORE INTO {table} VALUES {','.join([row] * rows)}"

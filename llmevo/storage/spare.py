@@ -15,7 +15,7 @@ from typing import Any
 from llmevo.core.crash import crash_point
 from llmevo.core.errors import StorageError
 from llmevo.storage import soundness
-from llmevo.storage.schema import TABLES, insertion, row_hash
+from llmevo.storage.schema import TABLES, insert, row_hash
 
 SIZE = 4 * 2**20
 HEAD = 4096
@@ -130,8 +130,7 @@ def taken_over(path: Path, connection: sqlite3.Connection) -> Spare:
         warnings.warn(f"{spare.path}: {unreadable} answers put aside cannot be read and will be paid again", stacklevel=2)
     if waiting or unreadable:
         connection.execute("BEGIN IMMEDIATE")
-        for table, row in (one for rows in waiting for one in rows):
-            connection.execute(insertion(table, len(row) + 1), (*row, row_hash(table, row)))
+        insert(connection, [one for rows in waiting for one in rows])
         connection.execute("COMMIT")
         crash_point("taken-over")
         spare.empty()

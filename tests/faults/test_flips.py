@@ -16,6 +16,7 @@ from llmevo.storage.answers import Answer, Answers
 from llmevo.storage.database import Database
 from tests.engine.test_skeletons import Parts, evoprompt_ga
 from tests.helpers import run
+from tests.storage.booking import intend, settle
 
 FLIPS = int(os.environ.get("LLMEVO_FLIPS", "1000"))
 
@@ -28,10 +29,10 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     database = Database(path)
     answers = Answers(database)
     for i in range(20):
-        number, _ = answers.intend(f"b2:{i}", "model", Usage(1, 100, 200, 0.1))
+        number, _ = intend(answers, f"b2:{i}", "model", Usage(1, 100, 200, 0.1))
         if i % 5:
             answer = Answer(f"the answer to question {i}", "stop", Usage(1, 80, 20, 0.05))
-            answers.settle(number, f"b2:{i}", "model", "answer", answer.usage, answer=answer)
+            settle(answers, number, f"b2:{i}", "model", "answer", answer.usage, answer=answer)
     database.insert("meta", [("frozen", "{}")]).result()
     database.close()
     return path.read_bytes()

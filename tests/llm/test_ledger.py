@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 from llmevo.core import BudgetExhausted, Interrupted, LlmevoError, Usage
 from llmevo.llm import LLM, Connections, ModelSpec, Price, Refused, Reply, Request, Sampling, ScriptedLLM, Unreachable
+from llmevo.llm.booked import Booked
 from llmevo.llm.contract import Message
 from llmevo.llm.faults import ServerFault
-from llmevo.llm.ledger import Booked, Ledger, Remembered, question_key
+from llmevo.llm.ledger import Ledger, Remembered, question_key
 from llmevo.storage.answers import Answers
 from llmevo.storage.budget import Budget
 from llmevo.storage.database import Database
@@ -30,6 +31,7 @@ from llmevo.testing.clock import FakeClock
 from llmevo.testing.clock import settle as settled
 from llmevo.testing.server import Action, FaultyLLM, Seen, billed_in
 from tests.llm.helpers import ask, through
+from tests.storage.booking import intend, settle
 
 
 def ends(database: Database) -> list[str]:
@@ -463,9 +465,9 @@ def test_64_in_flight_with_random_costs_and_failures_stay_within_the_cap(seed: i
 def test_spending_is_restored_with_calls_of_unknown_end_at_their_upper_bound(tmp_path: Path) -> None:
     database = Database(tmp_path / "run.sqlite")
     answers = Answers(database)
-    number, written = answers.intend("k1", "m", Usage(1, 100, 200, 0.5))
-    answers.settle(number, "k1", "m", "answer", Usage(1, 10, 20, 0.05))
-    number, written = answers.intend("k2", "m", Usage(1, 100, 200, 0.5))
+    number, written = intend(answers, "k1", "m", Usage(1, 100, 200, 0.5))
+    settle(answers, number, "k1", "m", "answer", Usage(1, 10, 20, 0.05))
+    number, written = intend(answers, "k2", "m", Usage(1, 100, 200, 0.5))
     written.result()
     database.close()
     again = Database(tmp_path / "run.sqlite")

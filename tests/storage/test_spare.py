@@ -14,6 +14,7 @@ from llmevo.report.doctor import examine
 from llmevo.storage.answers import Answer, Answers
 from llmevo.storage.database import Database
 from llmevo.storage.spare import HEAD, SIZE, Spare, acknowledged, kept
+from tests.storage.booking import intend, settle
 
 SPENT = Usage(1, 10, 20, 0.05)
 
@@ -23,28 +24,28 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "run.sqlite"
 
 
-def settle(database: Database, keys: str) -> None:
+def bought(database: Database, keys: str) -> None:
     answers = Answers(database)
     for key in keys:
-        number, _ = answers.intend(key, "m", SPENT)
-        answers.settle(number, key, "m", "answer", SPENT, answer=Answer(f"hi {key}", "stop", SPENT)).result()
+        number, _ = intend(answers, key, "m", SPENT)
+        settle(answers, number, key, "m", "answer", SPENT, answer=Answer(f"hi {key}", "stop", SPENT)).result()
 
 
 @pytest.mark.fault("S4")
 def test_answers_that_find_no_room_are_put_aside_and_taken_over(path: Path) -> None:
     database = Database(path, spare=True)
-    settle(database, "ab")
+    bought(database, "ab")
     pages = database.submit(lambda connection: connection.execute("PRAGMA page_count").fetchone()[0]).result()
     database.submit(lambda connection: connection.execute(f"PRAGMA max_page_count={pages}").fetchone()).result()
     answers = Answers(database)
-    number, written = answers.intend("c", "m", SPENT)
+    number, written = intend(answers, "c", "m", SPENT)
     written.result()
     long = Answer("\ufffd \u2028 \n" + "word " * 20_000, "stop", SPENT)
     for key in "cd":  # the second comes when the file is known to be full
         with pytest.raises(StorageError, match=r"full.*Paid answers are kept in run\.spare\. Make room and continue"):
-            answers.settle(number if key == "c" else None, key, "m", "answer", SPENT, answer=long).result()
+            settle(answers, number if key == "c" else None, key, "m", "answer", SPENT, answer=long).result()
     with pytest.raises(StorageError, match="full"):
-        answers.intend("e", "m", SPENT)[1].result()
+        intend(answers, "e", "m", SPENT)[1].result()
     database.close()
 
     assert "2 paid answers were put aside" in "".join(examine(path.parent).notes)
@@ -59,20 +60,20 @@ def test_answers_that_find_no_room_are_put_aside_and_taken_over(path: Path) -> N
 @pytest.mark.fault("S4")
 def test_the_number_of_an_intent_that_found_no_room_is_not_used_again(path: Path) -> None:
     database = Database(path, spare=True)
-    settle(database, "a")
+    bought(database, "a")
     database.submit(lambda connection: connection.execute("PRAGMA max_page_count=1").fetchone()).result()
     answers = Answers(database)
-    number, written = answers.intend("b" * 9999, "m", SPENT)
+    number, written = intend(answers, "b" * 9999, "m", SPENT)
     with pytest.raises(StorageError, match="full"):
         written.result()
-    answers.settle(number, "b", "m", "unbilled", Usage())
+    settle(answers, number, "b", "m", "unbilled", Usage())
     database.close()
     for before in (SPENT, SPENT + SPENT):
         again = Database(path, spare=True)
         answers = Answers(again)
         assert answers.restored == before and answers.unknown == 0
-        number, _ = answers.intend("c", "m", SPENT)
-        answers.settle(number, "c", "m", "answer", SPENT, answer=Answer("hi", "stop", SPENT)).result()
+        number, _ = intend(answers, "c", "m", SPENT)
+        settle(answers, number, "c", "m", "answer", SPENT, answer=Answer("hi", "stop", SPENT)).result()
         again.close()
 
 
@@ -123,7 +124,7 @@ def test_a_line_that_was_cut_or_changed_is_not_taken_over(path: Path) -> None:
 @pytest.mark.fault("S7")
 def test_a_log_that_was_deleted_is_noticed(path: Path, tmp_path: Path) -> None:
     database = Database(path, spare=True)
-    settle(database, "abc")
+    bought(database, "abc")
     copy = tmp_path / "copy"
     copy.mkdir()
     for name in ("run.sqlite", "run.spare"):  # as after a kill, and then without run.sqlite-wal
@@ -141,11 +142,11 @@ def test_a_log_that_was_deleted_is_noticed(path: Path, tmp_path: Path) -> None:
 @pytest.mark.fault("S7")
 def test_an_older_copy_in_its_place_is_noticed(path: Path) -> None:
     database = Database(path, spare=True)
-    settle(database, "ab")
+    bought(database, "ab")
     database.close()
     old = path.read_bytes()
     database = Database(path, spare=True)
-    settle(database, "c")
+    bought(database, "c")
     database.close()
     path.write_bytes(old)
     with pytest.raises(StorageError, match="holds 6 rows, and 9 were safely written"):
@@ -156,9 +157,9 @@ def test_an_older_copy_in_its_place_is_noticed(path: Path) -> None:
 @pytest.mark.parametrize("log", [False, True])
 def test_a_stale_shared_memory_file_does_no_harm(path: Path, tmp_path: Path, log: bool) -> None:
     database = Database(path, spare=True)
-    settle(database, "ab")
+    bought(database, "ab")
     stale = Path(f"{path}-shm").read_bytes()
-    settle(database, "c")
+    bought(database, "c")
     if log:
         copy = tmp_path / "copy"
         copy.mkdir()
