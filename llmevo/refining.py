@@ -92,6 +92,7 @@ async def arefine(
     near: Path | None = None,
     on_cohort: Callable[[Told[TextGenome]], None] | None = None,
     env: Mapping[str, str] | None = None,
+    brake: Brake | None = None,
     **settings: Any,
 ) -> Refined:
     """Refines an answer to a question until the check calls one valid, or until budget, deadline, steps or patience end.
@@ -101,7 +102,8 @@ async def arefine(
     yours), `model`, `votes`, `criteria`, `good`, `references`, `panel`. `verify` is a stricter check: no answer is valid against it, and
     of the best answers the first that it calls valid is returned; if it calls none so, the best, with `verified` False. Founders are
     samples of the model. `settings` are those of the recipe. Without `run` nothing is left on disk; with it the search can be
-    continued. Raises `ConfigError` before anything is asked when something cannot work.
+    continued. Raises `ConfigError` before anything is asked when something cannot work. A `brake` brings it to rest from outside: no
+    new call is made, what is in flight is recorded, and its reason is raised.
     """
     if deadline is not None and not deadline > 0:
         raise ConfigError(f"deadline: give seconds greater than 0, not {deadline!r}")
@@ -118,11 +120,10 @@ async def arefine(
         planned(recipe, kit, chosen, near)
         frozen = _frozen({"recipe": recipe, "seed": seed, "question": question, **chosen}, spec)
         frozen |= {"(check)": checks.of(question, rehearsal, root).key, "(model)": answering.key, **checks.frozen}
-    brake = Brake()
+    brake = brake or Brake()
     brake.holds(spending, evaluations)
-    timer = None
+    timer, passed = None, BudgetExhausted(f"the deadline of {deadline or 0:g} s has passed")
     if deadline is not None:
-        passed = BudgetExhausted(f"the deadline of {deadline:g} s has passed")
         timer = asyncio.get_running_loop().call_later(deadline, brake.pull, passed)
     with ExitStack() as opened:
         if timer is not None:
@@ -136,9 +137,8 @@ async def arefine(
             stopwatch = Stopwatch(database)
             spending.restore(seconds=stopwatch.earlier)
             evaluations.restore(evaluations=journal.evaluated, seconds=stopwatch.earlier)
-            grace = 0.0 if deadline is not None else GRACE
             async with Connections(
-                database=database, budget=spending, in_flight=in_flight, seed=root, env=env, grace=grace
+                database=database, budget=spending, in_flight=in_flight, seed=root, env=env, grace=GRACE
             ) as connections:
                 kit = AnswerKit(question, connections.connect(spec), seed=root, near=near)
                 plan: Plan[TextGenome] = planned(recipe, kit, chosen, near)
@@ -169,8 +169,13 @@ async def arefine(
                         on_cohort=sitting.told,
                     )
 
-                if not await brake.stops(work()):
-                    assert isinstance(brake.reason, Pause), "only a deadline pulls this brake"
+                ended = await brake.stops(work())
+                if folder is None or brake.reason is passed:
+                    connections.grace = 0.0  # there is nothing to record it in, or nobody who waits for it
+                if not ended:
+                    assert brake.reason is not None
+                    if not isinstance(brake.reason, Pause):
+                        raise brake.reason
                     sitting.outcome = replace(sitting.outcome, reason=str(brake.reason), pause=brake.reason)
                 stopwatch.note(evaluations.elapsed)
                 strict = checks.of(question, connections, root) if verify is not None else None

@@ -154,7 +154,8 @@ class Connections:
         env: Mapping[str, str] | None = None,
         grace: float = 10.0,
     ) -> None:
-        self._grace = grace
+        self.grace = grace
+        """Seconds for which closing waits for what was sent."""
         if in_flight < 1:
             raise ConfigError(f"in_flight must be at least 1, not {in_flight}")
         self._own = [Database(None)] if database is None else []
@@ -206,7 +207,7 @@ class Connections:
     async def aclose(self) -> None:
         """Waits up to `grace` seconds for what was sent, closes sessions, and the database and cache that were opened
         here."""
-        await self.ledger.drain(self._grace)
+        await self.ledger.drain(self.grace)
         for model in self._models.values():
             close = getattr(model.endpoint, "aclose", None)
             if close is not None:

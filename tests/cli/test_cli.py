@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from llmevo import cli, console
+from llmevo import console
+from llmevo.cli import speaking
 from llmevo.core import ConfigError, RunHeld, StorageError
 from llmevo.storage.folder import RunFolder
 from llmevo.testing.server import Action, FaultyLLM, Seen
@@ -352,4 +353,4 @@ def test_the_live_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch, server: F
 
 def test_again_is_a_command_that_a_shell_understands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["llmevo", "run", "my prompts.yaml", "--set", "task.seeds=[a, 'b']"])
-    assert cli._again() == """llmevo run 'my prompts.yaml' --set 'task.seeds=[a, '"'"'b'"'"']'"""
+    assert speaking.again() == """llmevo run 'my prompts.yaml' --set 'task.seeds=[a, '"'"'b'"'"']'"""

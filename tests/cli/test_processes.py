@@ -179,3 +179,39 @@ def test_another_folder_another_hash_seed_the_same_run(server: FaultyLLM, place:
         done = subprocess.run(line, capture_output=True, text=True, env=env, cwd=place / f"here{i}", timeout=60)
         histories.add(json.loads(done.stdout)["history"])
     assert len(histories) == 1
+
+
+@pytest.mark.fault("S13")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_one_signal_brings_a_refinement_to_rest(server: FaultyLLM, place: Path, number: signal.Signals) -> None:
+    """16 slow calls in flight: nothing is sent after the signal, what was sent is recorded, and it leaves."""
+    server.script = slowly(0.5)
+    process = refinement(server, place)
+    wait_for(server, 17, process)
+    process.send_signal(number)
+    began, arrived = time.monotonic(), len(server.requests)
+    code, out, err = finished(process, 10)
+    assert code == 130 and out == "" and "interrupted; what was recorded is kept" in err and "--run" in err
+    assert len(server.requests) == arrived == 17 and time.monotonic() - began < 5
+    with closing(Database(place / "run" / "run.sqlite")) as database:
+        assert [row[1] for row in database.rows("settled")].count("answer") == 17
+
+
+@pytest.mark.fault("S14")
+def test_two_signals_end_a_refinement_at_once(server: FaultyLLM, place: Path) -> None:
+    server.script = lambda seen: slowly(60)(seen) if seen.number > 1 else answer(seen)
+    process = refinement(server, place)
+    wait_for(server, 17, process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    assert process.poll() is None, "it waits for what is in flight"
+    process.send_signal(signal.SIGINT)
+    code, _, _ = finished(process, 5)
+    assert code == 130
+
+
+def refinement(server: FaultyLLM, place: Path) -> subprocess.Popen[str]:
+    """A refinement with 16 founders, all of which are asked at once."""
+    (place / "checking.py").write_text("def never(answer):\n    return False\n")
+    options = ["--check", "checking:never", "--model", "test", "--base-url", server.url, "--population", 16, "--run", place / "run"]
+    return command("refine", "What is it?", *options, cwd=place)

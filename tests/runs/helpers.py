@@ -87,7 +87,9 @@ def write_run(folder: Path, values: dict[str, Any], name: str = "run.yaml", rows
     return file
 
 
-def command(*arguments: str | Path, ignoring: tuple[signal.Signals, ...] = ()) -> subprocess.Popen[str]:
+def command(
+    *arguments: object, ignoring: tuple[signal.Signals, ...] = (), cwd: Path | None = None
+) -> subprocess.Popen[str]:
     """The command line in a process of its own; its signals are as in a terminal, also when the tests run in the background."""
 
     def signals() -> None:
@@ -95,5 +97,5 @@ def command(*arguments: str | Path, ignoring: tuple[signal.Signals, ...] = ()) -
             signal.signal(number, signal.SIG_IGN if number in ignoring else signal.SIG_DFL)
 
     line = [sys.executable, "-c", "from llmevo.cli import main; main()", *map(str, arguments)]
-    env = {**os.environ, "COLUMNS": "120", "TERM": "dumb"}
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, preexec_fn=signals)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "120", "TERM": "dumb"}
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=cwd, preexec_fn=signals)

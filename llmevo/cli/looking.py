@@ -1,0 +1,120 @@
+"""The commands that look at what is there: show, best, doctor, recipes, operators."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llmevo.cli.app import AsJson, Output, RunDir, app
+from llmevo.cli.speaking import echo, print_json, tell
+from llmevo.core.errors import ConfigError, StorageError
+
+
+@app.command()
+def show(folder: RunDir, as_json: AsJson = False) -> None:
+    """A run in numbers: steps, best, costs. It need not be finished."""
+    from llmevo import console
+    from llmevo.config import KINDS
+    from llmevo.report.summary import summarise
+
+    summary = summarise(folder, KINDS)
+    if as_json:
+        print_json(console.summary_record(summary))
+    else:
+        console.show_summary(summary)
+
+
+@app.command()
+def best(folder: RunDir, output: Output = None, as_json: AsJson = False) -> None:
+    """The best of a run, alone: a text to a file or to the screen, an adapter to a PEFT folder."""
+    from llmevo import console
+    from llmevo.config import KINDS
+    from llmevo.report.summary import summarise
+
+    summary = summarise(folder, KINDS)
+    if summary.best is None:
+        raise ConfigError(f"{folder}: nobody lived in this run yet; there is no best")
+    genome: Any = summary.best.genome
+    if not hasattr(genome, "parts"):
+        _best_adapter(genome, folder, output, as_json)
+        return
+    text = next(iter(genome.parts.values())) if len(genome.parts) == 1 else json.dumps(dict(genome.parts), ensure_ascii=False, indent=2)
+    if output is not None:
+        try:
+            output.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"{output} cannot be written: {error}") from error
+    elif as_json:
+        print_json(console.best_record(summary))
+    else:
+        echo(text)
+
+
+def _best_adapter(genome: Any, folder: Path, output: Path | None, as_json: bool) -> None:
+    from llmevo import console
+    from llmevo.runs import export_best
+
+    if output is None:
+        if as_json:
+            print_json({"genome": genome.key, "recipe": genome.preview()})
+        else:
+            echo(genome.preview())
+            tell(f"an adapter: write it as a PEFT folder with llmevo best {folder} -o FOLDER")
+        return
+    written = export_best(folder, output)
+    if as_json:
+        print_json({"genome": genome.key, "folder": str(written)})
+    else:
+        tell(f"{console.inert(genome.preview())}\nwritten to {written}, read back and compared")
+
+
+@app.command()
+def doctor(folder: RunDir, as_json: AsJson = False) -> None:
+    """Check a run folder: hashes, schema, blobs, leftovers. Changes nothing."""
+    from llmevo.report.doctor import examine
+
+    found = examine(folder)
+    if as_json:
+        print_json(dataclasses.asdict(found))
+    else:
+        echo(f"{found.rows} rows checked; {found.told} cohorts told and sound")
+        for note in found.notes:
+            echo(f"note: {note}")
+        for problem in found.problems:
+            echo(f"PROBLEM: {problem}")
+    if found.problems:
+        raise typer.Exit(StorageError.exit_code)
+
+
+@app.command()
+def recipes(as_json: AsJson = False) -> None:
+    """The named algorithms, with their settings and sources."""
+    from llmevo import console
+    from llmevo.recipes import catalogue
+
+    if as_json:
+        print_json([dataclasses.asdict(one) for one in catalogue()])
+    else:
+        console.show_recipes(catalogue())
+
+
+@app.command()
+def operators(
+    name: Annotated[str | None, typer.Argument(help="Show this one.", show_default=False)] = None, as_json: AsJson = False
+) -> None:
+    """The instruction files: which there are, which file is meant, what it says."""
+    from llmevo import console
+    from llmevo.library import listing, load_operator
+
+    user = Path.cwd()
+    found = [load_operator(name, user)] if name else [load_operator(one.name, user) for one in listing("operators", user)]
+    if as_json:
+        print_json([console.operator_record(one) for one in found])
+    elif name:
+        echo(f"# {found[0].path} ({found[0].origin})\n\n{found[0].body}")
+    else:
+        console.show_operators(found)

@@ -1,0 +1,187 @@
+"""The commands that begin or repeat something: run, refine, plan, replay, train-experts."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmevo.cli.app import AsJson, RunDir, RunFile, Sets, app, load
+from llmevo.cli.signals import under_signals
+from llmevo.cli.speaking import again, echo, print_json, tell
+from llmevo.core.errors import ConfigError
+from llmevo.core.resolve import need
+
+if TYPE_CHECKING:
+    from llmevo.engine.brake import Brake
+    from llmevo.refining import Refined
+
+
+@app.command()
+def run(
+    file: RunFile,
+    folder: Annotated[Path | None, typer.Option("--run", help="The run folder; by default runs/NAME of the run file.")] = None,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a run, or continue it if the folder holds this run."""
+    from llmevo import console, runs
+
+    config, task = load(file, sets)
+    place = folder or Path("runs") / file.stem
+    with console.Live(quiet=as_json) as live:
+        result = asyncio.run(
+            under_signals(
+                lambda brake: runs.run(config, task, folder=place, on_cohort=live.told, on_plan=live.planned, brake=brake)
+            )
+        )
+    if as_json:
+        print_json(console.result_record(result))
+    else:
+        console.show_result(result)
+    if result.pause is not None:
+        tell(f"paused: {result.pause}\nContinue with:\n  {again()}")
+        raise typer.Exit(result.pause.exit_code)
+    if result.best is None:
+        raise ConfigError(f"nobody lived, so there is no winner; the last error was:\n{result.outcome.progress.last_error}")
+
+
+@app.command()
+def refine(
+    question: Annotated[str, typer.Argument(help="The question, or - to read it from standard input.", show_default=False)],
+    check: Annotated[str | None, typer.Option("--check", help="module:name of a function of an answer.")] = None,
+    judge: Annotated[str | None, typer.Option("--judge", help="Instead of a check: rubric, pairwise, or a judge of yours.")] = None,
+    judge_model: Annotated[str | None, typer.Option("--judge-model", help="Who judges; by default the model that answers.")] = None,
+    votes: Annotated[int, typer.Option("--votes", min=1, help="Votes of the judge for each answer.")] = 3,
+    good: Annotated[float | None, typer.Option("--good", help="The judge's score (0 to 1) from which on an answer is valid.")] = None,
+    verify: Annotated[str | None, typer.Option("--verify", help="module:name of a stricter check, which has the last word.")] = None,
+    reference: Annotated[list[str] | None, typer.Option("--reference", help="An answer to compare with; may be repeated.")] = None,
+    model: Annotated[str, typer.Option("--model", help="A name, as in docs/models.md.")] = "embedded",
+    base_url: Annotated[str | None, typer.Option("--base-url", help="Any OpenAI-compatible endpoint.")] = None,
+    recipe: Annotated[str, typer.Option("--recipe", help="`llmevo recipes` lists them.")] = "ga-llm",
+    population: Annotated[int, typer.Option(min=1)] = 8,
+    steps: Annotated[int, typer.Option(min=1)] = 10,
+    seed: Annotated[int, typer.Option()] = 0,
+    ablate: Annotated[str | None, typer.Option("--ablate", help="Operators to leave out, with commas between them.")] = None,
+    calls: Annotated[int | None, typer.Option("--calls", min=1, help="Most calls.")] = None,
+    deadline: Annotated[float | None, typer.Option("--deadline", help="Most seconds.")] = None,
+    folder: Annotated[Path | None, typer.Option("--run", help="A run folder that can be continued; nothing is left without it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refine an answer at inference time, until a check calls it valid."""
+    from llmevo import console
+    from llmevo.llm import ModelSpec
+    from llmevo.refining import arefine
+
+    settings: dict[str, Any] = {"population": population, "steps": steps}
+    if ablate:
+        settings["ablate"] = tuple(name.strip().replace("-", "_") for name in ablate.split(","))
+    asked = sys.stdin.read() if question == "-" else question
+    judging = _judge(judge, judge_model, base_url, votes, good, reference)
+
+    def work(brake: Brake) -> Coroutine[Any, Any, Refined]:
+        return arefine(
+            asked,
+            check,
+            verify=verify,
+            judge=judging,
+            model=ModelSpec(model, base_url=base_url),
+            recipe=recipe,
+            seed=seed,
+            run=folder,
+            budget=None if calls is None else {"calls": calls},
+            deadline=deadline,
+            near=Path.cwd(),
+            brake=brake,
+            **settings,
+        )
+
+    found = asyncio.run(under_signals(work, kept=folder is not None))
+    if as_json:
+        print_json(console.refined_record(found))
+    else:
+        console.show_refined(found)
+    if found.answer is None:
+        raise typer.Exit(ConfigError.exit_code if found.pause is None else found.pause.exit_code)
+
+
+def _judge(
+    name: str | None, model: str | None, base_url: str | None, votes: int, good: float | None, references: list[str] | None
+) -> dict[str, Any] | None:
+    """The options of a judge as they stand in Python."""
+    if name is None:
+        if model or good is not None or references:
+            raise ConfigError("--judge-model, --good and --reference belong to a judge: name one, e.g. `--judge rubric`")
+        return None
+    judging = {"judge": name, "votes": votes, "good": good, "references": references or []}
+    return judging if model is None else {**judging, "model": {"model": model, "base_url": base_url}}
+
+
+@app.command()
+def plan(file: RunFile, sets: Sets = None, as_json: AsJson = False) -> None:
+    """Calls, tokens and money, expected and worst case, before anything is paid."""
+    from llmevo import console
+    from llmevo.config import assemble, budget_of
+    from llmevo.config.estimate import estimate
+    from llmevo.llm.build import Connections
+
+    config, task = load(file, sets)
+    search = assemble(config, task, Connections(budget=budget_of(config)))
+    rows = estimate(search, task)
+    if as_json:
+        print_json({"matings": search.plan.matings, "rows": [dataclasses.asdict(row) for row in rows]})
+    else:
+        console.show_plan(config, task, search, rows)
+
+
+@app.command()
+def replay(file: RunFile, folder: RunDir, sets: Sets = None, as_json: AsJson = False) -> None:
+    """Repeat a recorded run without a request, and say where it differs."""
+    from llmevo import runs
+
+    config, task = load(file, sets)
+    done = runs.replay_run(config, task, folder)
+    if as_json:
+        print_json({"cohorts": done.cohorts, "births": done.births, "history": done.history})
+    else:
+        echo(f"{done.births} births in {done.cohorts} cohorts agree with the record, without a request.\nhistory {done.history}")
+
+
+@app.command(name="train-experts")
+def train_experts(
+    files: Annotated[list[Path], typer.Argument(help="Files of cases: CSV, TSV, JSONL or Parquet.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder of the pool.", show_default=False)],
+    model: Annotated[str, typer.Option("--model", help="A folder or a name on the hub.")] = "embedded",
+    slices: Annotated[int, typer.Option(min=1, help="Experts per file, each on a part of it.")] = 1,
+    prompt: Annotated[str, typer.Option("--prompt", help="What is asked before every input.")] = "",
+    rank: Annotated[int, typer.Option(min=1)] = 8,
+    alpha: Annotated[float, typer.Option()] = 16.0,
+    epochs: Annotated[int, typer.Option(min=1)] = 3,
+    batch: Annotated[int, typer.Option(min=1)] = 16,
+    rate: Annotated[float, typer.Option(help="The learning rate.")] = 1e-3,
+    shared: Annotated[bool, typer.Option("--shared-down", help="One frozen inner factor for all: merging is then exact.")] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    seed: Annotated[int, typer.Option()] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train a pool of LoRA experts, one per file or slice, as standard PEFT folders."""
+    need("peft", "weights", "train-experts")
+    from llmevo.weights.training import Trained, Training
+    from llmevo.weights.training import train_experts as train
+
+    def show(one: Trained) -> None:
+        losses = " ".join(f"{loss:.3f}" for loss in one.losses) or "was there already"
+        if not as_json:
+            echo(f"{one.folder}: {one.cases} cases, loss {losses}")
+
+    training = Training(rank, alpha, epochs, batch, rate, shared)
+    found = train(
+        files, output, model=model, slices=slices, seed=seed, prompt=prompt, device=device, training=training, on_expert=show
+    )
+    if as_json:
+        print_json([{"folder": str(one.folder), "cases": one.cases, "losses": one.losses} for one in found])

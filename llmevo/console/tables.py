@@ -1,0 +1,148 @@
+"""Results, plans and summaries as tables and words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from llmevo.console.inert import inert, stdout
+from llmevo.console.words import cost, number, shown
+from llmevo.core import Individual
+from llmevo.fitness.diversity import distinct
+
+if TYPE_CHECKING:
+    from llmevo.config import RunConfig, Search, Task
+    from llmevo.config.estimate import Estimate
+    from llmevo.library import Template
+    from llmevo.recipes import Entry
+    from llmevo.refining import Refined
+    from llmevo.report.summary import Summary
+    from llmevo.runs import Result
+
+
+def show_result(result: Result) -> None:
+    """How a run ended, what won, and what to do next."""
+    out = stdout()
+    now = result.outcome.progress
+    out.print(Text(f"\n{inert(result.outcome.reason)}"))
+    if result.best is None:
+        out.print("Nobody lived, so there is no winner.")
+        return
+    out.print("\nThe winner:\n", style="bold")
+    out.print(Text(inert(shown(result.best))), soft_wrap=True)
+    scores = f"\n{'dev score':>12}  {result.best.fitness.value:.3f} (n = {len(result.best.fitness.cases) or 1}; the search has seen these)"
+    if result.held_out is not None:
+        scores += f"\n{'test score':>12}  {result.held_out} (never seen by the search)"
+    out.print(Text(scores))
+    lost = f", {now.stillborn} stillborn" if now.stillborn else ""
+    out.print(f"{'search':>12}  {now.births} births{lost}, {now.evaluations} evaluations")
+    out.print(f"{'paid':>12}  {cost(result.spent)}; {result.hits:,} answers came from the record")
+    if result.folder is not None:
+        out.print(Text(f"{'run folder':>12}  {result.folder}"))
+        out.print(Text(f"\nIn full: llmevo show {result.folder}     The winner alone: llmevo best {result.folder}"))
+
+
+def show_refined(found: Refined) -> None:
+    """The best answer, alone on standard output; what is known of it on standard error."""
+    if found.answer is not None:
+        Console(highlight=False, markup=False).print(Text(inert(found.answer)), soft_wrap=True)
+    about = Console(stderr=True, highlight=False, markup=False)
+    strict = "" if found.verified is None else ", verified" if found.verified else ", NOT VERIFIED by the strict check"
+    score = "" if found.score is None else f"score {number(found.score)}, {'valid' if found.valid else 'not valid'}{strict}; "
+    about.print(Text(inert(f"{score}{found.reason}; {found.evaluations} evaluations, {cost(found.spent)}")), soft_wrap=True)
+    for note in found.feedback[:3]:
+        about.print(Text(inert(f"the check found: {note}")), soft_wrap=True)
+
+
+def show_plan(config: RunConfig, task: Task, search: Search, rows: Sequence[Estimate]) -> None:
+    """The plan of a run: size, calls, tokens, money."""
+    out = stdout()
+    out.print(Text(f"{config.recipe}: up to {search.plan.matings} births, {len(task.dev)} dev and {len(task.test)} test cases\n"))
+    table = Table(box=SIMPLE)
+    for column in ("role", "model", "", "calls", "tokens in", "tokens out", "US $"):
+        table.add_column(column, overflow="fold")  # a number is never cut
+    for row in rows:
+        for name, usage in (("expected", row.expected), ("worst case", row.worst)):
+            money = f"{usage.price:.4f}" if row.priced else "price unknown"
+            first = name == "expected"
+            table.add_row(
+                row.role if first else "",
+                Text(row.model) if first else "",
+                name,
+                f"{usage.calls:,}",
+                f"{usage.tokens_in:,}",
+                f"{usage.tokens_out:,}",
+                money,
+            )
+    if rows:
+        out.print(table)
+    else:
+        out.print("No model is asked: this run is free.")
+    limits = {name: value for name, value in config.budget.model_dump().items() if value is not None}
+    out.print(Text("budget: " + (", ".join(f"{name} {value:g}" for name, value in limits.items()) if limits else "none set")))
+
+
+def show_summary(summary: Summary) -> None:
+    """A run folder in numbers."""
+    out = stdout()
+    out.print(Text(inert(f"{summary.folder}: {summary.frozen.get('recipe', '?')}, seed {summary.frozen.get('seed', '?')}\n")))
+    table = Table("step", "births", "living", "best", "median", "best so far")
+    for step in summary.steps:
+        table.add_row(
+            str(step.j + 1), str(step.births), str(step.living), number(step.best), number(step.median), number(step.best_so_far)
+        )
+    out.print(table)
+    if summary.best is not None:
+        out.print(Text(f"best so far: {inert(shown(summary.best))}"), soft_wrap=True)
+        out.print(f"{'dev score':>12}  {summary.best.fitness.value:.3f} (n = {len(summary.best.fitness.cases) or 1})")
+    texts = [inert(shown(one)) for one in summary.hall]
+    if len(texts) > 1:
+        out.print(f"{'diversity':>12}  distinct-1 {distinct(texts, 1):.2f}, distinct-2 {distinct(texts, 2):.2f} (the {len(texts)} best)")
+    show_front(summary.front)
+    if summary.held_out is not None:
+        note = f"; {summary.tests} winners were scored on these cases, so the last score is too good" if summary.tests > 1 else ""
+        out.print(Text(f"{'test score':>12}  {summary.held_out}{note}"))
+    out.print(f"{'search':>12}  {summary.births} births, {summary.evaluations} evaluations")
+    out.print(f"{'paid':>12}  {cost(summary.spent)}" + (f"; {summary.unknown} calls of unknown outcome" if summary.unknown else ""))
+    calls = sum(summary.ended.values())
+    for how in ("refused", "truncated", "failed"):
+        if count := summary.ended.get(how, 0):
+            out.print(f"{how:>12}  {count} of {calls} calls ({count / calls:.1%})")
+    for name, (lost, births) in summary.stillborn.items():
+        if lost:
+            out.print(Text(f"{'stillborn':>12}  {lost} of {births} by {inert(name)}"))
+
+
+def show_front(front: Sequence[Individual[Any]]) -> None:
+    """The individuals that nobody dominates, a row each; nothing where there is one objective."""
+    if not front:
+        return
+    names = sorted(front[0].fitness.objectives)
+    table = Table(*names, "value", "", title="the front: nobody is better in one and as good in all others", title_justify="left")
+    for one in front:
+        table.add_row(*(number(one.fitness.objectives[name]) for name in names), number(one.fitness.value), Text(one.genome.preview()))
+    stdout().print(table)
+
+
+def show_recipes(entries: Sequence[Entry]) -> None:
+    """The recipes, a row each."""
+    out = stdout()
+    table = Table("recipe", "what it is", "settings")
+    for one in entries:
+        table.add_row(one.name, Text(one.summary), Text(", ".join(f"{name}={value}" for name, value in one.settings.items())))
+    out.print(table)
+
+
+def show_operators(templates: Sequence[Template]) -> None:
+    """The operators, a row each."""
+    out = stdout()
+    table = Table("operator", "parents", "slots", "from", "source")
+    for one in templates:
+        parents = ", ".join(one.parents) + ("*" if one.many else "")
+        table.add_row(one.name, parents, ", ".join(one.slots), one.origin, Text(one.source))
+    out.print(table)
