@@ -29,13 +29,14 @@ def run(
     batch: int = 4,
     slots: int = 1,
     path: Path | None = None,
+    seed: Seed = SEED,
     **more: Any,
 ) -> Outcome[Digits]:
     """One run; the database is closed behind it, also when it raises."""
     record = journal(path)
     try:
         return asyncio.run(
-            evolve(strategy, evaluate or Distance(), record, seed=SEED, batch=batch, slots=slots, stop=stops, **more)
+            evolve(strategy, evaluate or Distance(), record, seed=seed, batch=batch, slots=slots, stop=stops, **more)
         )
     finally:
         record.database.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from llmevo.config.task import Task
 from llmevo.core import ConfigError, Evaluate, Genome, Seed, Variation, content_key
 from llmevo.core.resolve import resolve
 from llmevo.engine import Stop, stop
-from llmevo.fitness import Case, Evaluator, Judging, Phenotype, Scorer
+from llmevo.fitness import Case, Evaluator, Judging, Phenotype, Repeated, Scorer
 from llmevo.library import Template
 from llmevo.llm import ModelSpec, Price
 from llmevo.llm.build import Connections, Model
 from llmevo.recipes import ADAPTERS, Plan, planned
 from llmevo.recipes.text import TextKit
 from llmevo.storage.budget import Budget
+from llmevo.strategies import Confirmed
 from llmevo.text import Encoded, Likelihood, Prompted, TextGenome, sentence_encoder
 from llmevo.text.bag import bag_of_words
 from llmevo.weights.genome import AdapterGenome
@@ -63,7 +64,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
     if config.experts is not None:
         from llmevo.config.adapters import assemble_adapters
 
-        return assemble_adapters(config, task, connections)
+        return _confirming(assemble_adapters(config, task, connections), config)
     if config.models.base is not None or config.recipe in ADAPTERS:
         raise ConfigError(
             f"{'recipe ' + config.recipe if config.recipe in ADAPTERS else 'models.base'} is for adapters, and no experts are given: add "
@@ -102,7 +103,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
     evaluate: Evaluate[TextGenome] = dev
     if config.task.fitness == "likelihood" and isinstance(dev.phenotype, Encoded):
         evaluate = Likelihood(dev.phenotype, task.dev)
-    return Search(
+    search = Search(
         plan,
         evaluate,
         dev.phenotype,
@@ -121,6 +122,15 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
             "operator model": " and ".join(model.key for role, model in models.items() if role.startswith("operator")) or EDITS,
         },
     )
+    return _confirming(search, config)
+
+
+def _confirming(search: Search, config: RunConfig) -> Search:
+    """The search in which a would-be best is scored again, if that is asked for."""
+    if config.confirm is None:
+        return search
+    strategy = Confirmed(search.plan.strategy, config.confirm, seed=Seed.of(config.seed))
+    return replace(search, plan=replace(search.plan, strategy=strategy), evaluate=Repeated(search.evaluate))
 
 
 def scorer_of(config: RunConfig, task: Task, connections: Connections, models: dict[str, Model], seed: Seed) -> Scorer:
@@ -152,7 +162,8 @@ def evaluations_of(config: RunConfig) -> Budget:
 
 def stops_of(config: RunConfig, plan: Plan[Any]) -> tuple[Stop, ...]:
     """When the run ends."""
-    stops = [stop.matings(plan.matings), stop.barren(config.stop.barren)]
+    # A failure is spoken of before a run counts as done.
+    stops = [stop.failures(config.stop.fail_on_error, plan.matings), stop.matings(plan.matings), stop.barren(config.stop.barren)]
     if config.stop.target is not None:
         stops.append(stop.target(config.stop.target))
     if config.stop.stagnation is not None:

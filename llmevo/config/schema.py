@@ -328,6 +328,9 @@ class StopConfig(Section):
     evaluations: Count | None = None
     barren: Count = 30
     """Births in a row of which none lived."""
+    fail_on_error: bool | Share = False
+    """How many genomes may fail to be evaluated before the run pauses: true allows none, a count so many, a share this part of
+    all births; by default any number, and a failed one never wins."""
 
 
 class RunConfig(Section):
@@ -345,6 +348,9 @@ class RunConfig(Section):
     """Requests at the same time, per endpoint."""
     cache: str | None = None
     """A file of answers that is shared between runs."""
+    confirm: Count | None = None
+    """Under noise: how often a would-be best is scored again, on fresh answers, before it may be the best. Each confirmation is one
+    of the planned births and costs so many evaluations."""
     settings: dict[str, Any] = {}
     """The recipe's own settings, as checked; written beside the other keys."""
 

@@ -19,6 +19,8 @@ class CaseSlice:
 
     ids: tuple[str, ...]
     repeat: int = 0
+    times: int = 1
+    """How many fresh samples, with repeat numbers from `repeat` on, of which each case has its mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,6 @@ def plan(
         ordinal,
         seat,
         deme,
-        None if cases is None else [cases.ids, cases.repeat],
+        None if cases is None else [cases.ids, cases.repeat, *([cases.times] if cases.times > 1 else [])],
     ]
     return Mating(content_key(content), variation, variation.key, tuple(parents), seed, seat, deme, cases)

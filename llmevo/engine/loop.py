@@ -79,7 +79,10 @@ async def evolve(
     try:
         while True:
             while reason is None and not schedule.full:
-                reason = next((why for held in stops if (why := held(progress))), None)
+                try:
+                    reason = next((why for held in stops if (why := held(progress))), None)
+                except Pause as error:
+                    reason, pause = str(error), error
                 if reason is not None:
                     break
                 cohort = schedule.ask()

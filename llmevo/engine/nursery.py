@@ -244,7 +244,10 @@ def _checked(scores: Sequence[Fitness], count: int) -> Sequence[Fitness]:
 
 def _names(key: ScoreKey) -> list[str | int]:
     genome, cases = key
-    return [genome] if cases is None else [genome, cases.repeat, *cases.ids]
+    if cases is None:
+        return [genome]
+    times = [f"{cases.times} times"] if cases.times > 1 else []
+    return [genome, cases.repeat, *times, *cases.ids]
 
 
 def describe(error: BaseException) -> str:

@@ -31,16 +31,19 @@ class Progress:
     barren: int = 0
     """Births in a row of which none lived."""
     last_error: str | None = None
+    last_failure: str | None = None
+    """The last error of an evaluation."""
 
     def after(self, births: Sequence[Birth[Any]], paid: Sequence[Usage | None], best: Individual[Any] | None) -> Progress:
         """The progress after one cohort. `paid` is what each evaluation cost; None where there was none (stillborn, known)."""
         stillborn = failed = 0
-        usage, barren, error = self.usage, self.barren, self.last_error
+        usage, barren, error, failure = self.usage, self.barren, self.last_error, self.last_failure
         for birth, cost in zip(births, paid, strict=True):
             usage += birth.birth_usage + (cost or FREE)
             if isinstance(birth, Individual):
                 failed += not birth.fitness.ok
                 lost = birth.fitness.error
+                failure = lost or failure
             else:
                 stillborn += 1
                 lost = birth.error
@@ -59,4 +62,5 @@ class Progress:
             since_best=self.since_best + len(births) if same else 0,
             barren=barren,
             last_error=error,
+            last_failure=failure,
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
+from llmevo.core import Pause
 from llmevo.engine.progress import Progress
 
 Stop = Callable[[Progress], str | None]
-"""From the progress to the reason why nothing more should be asked, or None."""
+"""From the progress to the reason why nothing more should be asked, or None. What it raises pauses the run, or fails it."""
 
 
 def matings(limit: int) -> Stop:
@@ -43,5 +45,26 @@ def barren(births: int) -> Stop:
         if now.barren < births:
             return None
         return f"none of the last {now.barren} births lived; last error: {now.last_error}"
+
+    return stop
+
+
+class TooManyFailed(Pause):
+    """More evaluations failed than `fail_on_error` allows. The run can go on when the fitness is mended or the limit raised."""
+
+
+def failures(limit: bool | int | float, of: int) -> Stop:
+    """Raises `TooManyFailed` when more genomes failed to be evaluated than allowed: True allows none, a whole number so many, a
+    number below 1 this share of `of`, False any number. Stillbirths are no failures of an evaluation.
+    """
+    most = of if limit is False else 0 if limit is True else math.floor(limit * of) if limit < 1 else int(limit)
+
+    def stop(now: Progress) -> str | None:
+        if limit is not False and now.failed > most:
+            raise TooManyFailed(
+                f"{now.failed} evaluations failed and fail_on_error allows {most}; last error: {now.last_failure}\n"
+                f"Mend what scores and start a new run, or raise stop.fail_on_error and continue."
+            )
+        return None
 
     return stop

@@ -7,6 +7,7 @@ from llmevo.fitness.files import from_rows, load_aligned, load_file, load_hub
 from llmevo.fitness.functions import FunctionFitness, FunctionScorer
 from llmevo.fitness.judge import Judge, Judging, NoVerdict
 from llmevo.fitness.objectives import Lexicographic, Several, WeightedSum
+from llmevo.fitness.repeated import Repeated
 from llmevo.fitness.scorers import SHIPPED, scorer_named
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "NoAnswer",
     "NoVerdict",
     "Phenotype",
+    "Repeated",
     "Score",
     "Scorer",
     "Several",

@@ -1,5 +1,6 @@
 """What plans matings: founding and breeding, distributions, islands, and phases of these."""
 
+from llmevo.strategies.confirmed import Confirmed
 from llmevo.strategies.distribution import Distribution
 from llmevo.strategies.genetic import Breeder, Founding, Genetic
 from llmevo.strategies.islands import Islands, Reset
@@ -9,6 +10,6 @@ from llmevo.strategies.stale import Stale
 from llmevo.strategies.vectors import Vectors
 
 __all__ = [
-    "Breeder", "Distribution", "For", "Founding", "Genetic", "GreedySoup", "Islands", "Phases", "Reset", "Stale", "Vectors",
+    "Breeder", "Confirmed", "Distribution", "For", "Founding", "Genetic", "GreedySoup", "Islands", "Phases", "Reset", "Stale", "Vectors",
     "alternate", "sequence",
 ]  # fmt: skip

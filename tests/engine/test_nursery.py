@@ -330,3 +330,28 @@ def test_shuffled_completion_changes_nothing_about_a_mixture_that_fails() -> Non
         return run(strategy, judge, slots=4, stops=[stop.matings(80)]).history
 
     assert go(0) == go(7), "few genomes, many duplicates, noisy scores: still the same run"
+
+
+class Breaks:
+    """An evaluation that fails for every third genome."""
+
+    whole_cohort = False
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    async def __call__(self, genomes: Sequence[Digits], contexts: Sequence[Context]) -> list[Fitness]:
+        self.seen += len(genomes)
+        return [Fitness.failed("it broke") if self.seen % 3 == 0 else Fitness(1.0) for _ in genomes]
+
+
+@pytest.mark.fault("E1")
+@pytest.mark.parametrize(("limit", "allowed"), [(True, 0), (2, 2), (0.25, 3), (False, 12)], ids=str)
+def test_a_run_pauses_when_more_evaluations_fail_than_allowed(limit: bool | int | float, allowed: int) -> None:
+    founders = [Toy(f"fresh{i}", fresh(), 0) for i in range(12)]
+    outcome = run(Founding(founders, seed=SEED), Breaks(), stops=[stop.failures(limit, 12)], batch=1)
+    if limit is False:
+        assert outcome.pause is None and outcome.progress.failed == 4
+    else:
+        assert isinstance(outcome.pause, stop.TooManyFailed) and outcome.progress.failed == allowed + 1
+        assert f"{allowed + 1} evaluations failed and fail_on_error allows {allowed}; last error: it broke" in outcome.reason
