@@ -2,7 +2,8 @@
 
     python experiments/genome/pool.py
 
-Every skill is the same question about another side of a product: is it liked or not? The experts know one side each; the new task asks
+Every skill is the same question about another side of a product: is it liked ("plum") or not ("fern")? The words are arbitrary, so that no
+base model knows the answer. The experts know one side each; the new task asks
 about all of them, and about two that no expert saw.
 """
 
@@ -21,7 +22,8 @@ from experiments.embedded_lm.language import ASPECTS, review  # noqa: E402
 from llmevo.weights.training import Training, train_experts  # noqa: E402
 
 SKILLS = ("price", "delivery", "service", "material", "battery", "sound")
-PROMPT = "Is it good or bad?"
+PROMPT = "Is it plum or fern?"
+WORDS = {True: "plum", False: "fern"}
 
 
 def cases(rng: Random, aspects: tuple[str, ...], count: int) -> list[dict[str, str]]:
@@ -30,7 +32,7 @@ def cases(rng: Random, aspects: tuple[str, ...], count: int) -> list[dict[str, s
     while len(found) < count:
         one = rng.choice(aspects)
         made = review(rng, must=one, short=True, generic=0.1)
-        found[made.text] = "good" if made.signs[one] else "bad"
+        found[made.text] = WORDS[made.signs[one]]
     return [{"input": text, "target": target} for text, target in found.items()]
 
 

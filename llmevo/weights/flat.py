@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
 
 import torch
 
@@ -17,30 +18,42 @@ LOT = 65_536
 class Flat(Mapping[str, LowRank]):
     """An adapter whose factors are views of one vector."""
 
-    __slots__ = ("_changes", "heads", "layout", "vector")
-
     def __init__(self, vector: torch.Tensor, layout: Layout) -> None:
         self.vector, self.layout = vector, layout
-        self._changes: dict[str, LowRank] = {}
-        heads = []
-        place = 0
-        for module, rank, into, out in layout:
-            down = vector[place : place + rank * into].view(rank, into)
-            up = vector[place + rank * into : place + rank * (into + out)].view(out, rank)
-            self._changes[module] = LowRank(down, up)
-            heads += [place, place + rank * into]
-            place += rank * (into + out)
-        self.heads = torch.tensor(heads)
+
+    @property
+    def heads(self) -> torch.Tensor:
         """Where each factor begins."""
+        return _heads(self.layout)
+
+    @cached_property
+    def _changes(self) -> dict[str, LowRank]:
+        made = {}
+        place = 0
+        for module, rank, into, out in self.layout:
+            down = self.vector[place : place + rank * into].view(rank, into)
+            up = self.vector[place + rank * into : place + rank * (into + out)].view(out, rank)
+            made[module] = LowRank(down, up)
+            place += rank * (into + out)
+        return made
 
     def __getitem__(self, module: str) -> LowRank:
         return self._changes[module]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._changes)
+        return (module for module, *_ in self.layout)
 
     def __len__(self) -> int:
-        return len(self._changes)
+        return len(self.layout)
+
+
+@lru_cache(maxsize=16)
+def _heads(layout: Layout) -> torch.Tensor:
+    places, place = [], 0
+    for _, rank, into, out in layout:
+        places += [place, place + rank * into]
+        place += rank * (into + out)
+    return torch.tensor(places)
 
 
 def pack(adapter: Adapter) -> Flat:
