@@ -259,9 +259,9 @@ def real(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
         "-m",
         "vllm.entrypoints.openai.api_server",
         "--model",
-        embedded_folder(),
+        str(folder),
         "--served-model-name",
-        "embedded",
+        "tiny",
     ]
     command += ["--port", str(port), "--enable-lora", "--max-lora-rank", "16", "--max-loras", "4", "--dtype", "float32"]
     command += ["--max-model-len", "512", "--enforce-eager"]
