@@ -103,7 +103,7 @@ def test_from_a_run_file_to_a_peft_folder(place: Path) -> None:
 def test_the_same_run_through_the_commands(place: Path, capfd: Any) -> None:
     from typer.testing import CliRunner
 
-    from llmevo.cli import app
+    from llmevo.cli.app import app
 
     folder = str(place / "runs" / "two")
 
