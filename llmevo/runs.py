@@ -35,7 +35,7 @@ from llmevo.engine.metered import Metered
 from llmevo.engine.progress import Progress
 from llmevo.llm.build import Connections, greet
 from llmevo.recipes import Plan
-from llmevo.report.statistics import Interval, bootstrap
+from llmevo.report.statistics import Interval, interval
 from llmevo.storage.blobs import FolderBlobs, MemoryBlobs
 from llmevo.storage.budget import Budget
 from llmevo.storage.database import Database
@@ -239,10 +239,10 @@ async def _held_out(best: Individual[Any], search: Search, database: Database, s
     fitness: Fitness = (await search.held_out([best.genome], [Context(seed.fold("test", best.genome.key))]))[0]
     if not fitness.ok:
         raise ConfigError(f"the winner could not be scored on the test cases: {fitness.error}")
-    interval = bootstrap(list(fitness.cases.values()), seed.fold("interval"))
+    found = interval(list(fitness.cases.values()), seed.fold("interval"))
     crash_point("held-out-scored")
-    await asyncio.wrap_future(database.insert("meta", [(name, canonical(interval.record()))]))
-    return interval
+    await asyncio.wrap_future(database.insert("meta", [(name, canonical(found.record()))]))
+    return found
 
 
 def replay_run(config: RunConfig, task: Task, folder: Path) -> Replayed[Any]:

@@ -26,7 +26,7 @@ from llmevo.core import (
     content_key,
 )
 from llmevo.report.doctor import TABLES, Checkup, examine
-from llmevo.report.statistics import Interval, bootstrap
+from llmevo.report.statistics import Interval, bootstrap, interval, wilson
 from llmevo.report.summary import summarise
 from llmevo.storage.blobs import FolderBlobs
 from llmevo.storage.database import Database, row_hash
@@ -131,6 +131,21 @@ class TestSummary:
         for ask in (lambda: summarise(tmp_path, KINDS), lambda: examine(tmp_path)):
             with pytest.raises(ConfigError, match="holds no run"):
                 ask()
+
+
+class TestWilson:
+    def test_it_is_the_known_one_and_never_without_width(self) -> None:
+        found = wilson([1.0] * 9 + [0.0])  # published: 0.596 to 0.982
+        assert (found.mean, found.n) == (0.9, 10)
+        assert found.low == pytest.approx(0.5958, abs=1e-4) and found.high == pytest.approx(0.9821, abs=1e-4)
+        sure = wilson([1.0] * 300)
+        assert sure.high == 1.0 and sure.low == pytest.approx(300 / (300 + 1.959964**2))
+        with pytest.raises(ValueError, match="at least one score"):
+            wilson([])
+
+    def test_right_and_wrong_get_it_and_other_scores_the_bootstrap(self) -> None:
+        assert interval([1.0, 0.0, 1.0], Seed.of(0)) == wilson([1.0, 0.0, 1.0])
+        assert interval([0.2, 0.9, 0.5], Seed.of(0)) == bootstrap([0.2, 0.9, 0.5], Seed.of(0))
 
 
 class TestInterval:
