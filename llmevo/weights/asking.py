@@ -34,10 +34,9 @@ class Asking:
         """The tokens of a case's question, up to where the answer begins."""
         text = self.task.render(self.prompt, case.input, case.fields)
         tokenizer = self.base.tokenizer
-        template = getattr(tokenizer, "chat_template", None)
-        if self.chat and not template:
+        if self.chat and not getattr(tokenizer, "chat_template", None):
             raise ConfigError(f"the tokenizer of {self.base.name} has no chat template: set chat to false")
-        if template and self.chat is not False:
+        if self._chats:
             turns = [{"role": "system", "content": self.task.system}] if self.task.system else []
             turns.append({"role": "user", "content": text})
             text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
@@ -46,7 +45,7 @@ class Asking:
 
     def answer(self, text: str) -> Ids:
         """The tokens of an answer, without the one that ends it."""
-        ids = self._ids(text, special=False)
+        ids = self._ids(self._before(text) + text, special=False)
         if not ids:
             raise ConfigError(f"the target {text!r} has no tokens: a fixed target must say something")
         return ids
@@ -61,7 +60,11 @@ class Asking:
 
     def text(self, ids: Sequence[int] | str) -> str:
         """The words of an answer's tokens."""
-        return ids if isinstance(ids, str) else str(self.base.tokenizer.decode(list(ids), skip_special_tokens=True))
+        if isinstance(ids, str):
+            return ids
+        text = str(self.base.tokenizer.decode(list(ids), skip_special_tokens=True))
+        bare = text.lstrip()
+        return text.removeprefix(self._before(bare)) if bare else text
 
     def forced(self, cases: Sequence[Case]) -> Forced:
         """All targets of all cases, in order; a case with several has several samples."""
@@ -75,6 +78,20 @@ class Asking:
     def greedy(self, cases: Sequence[Case], most: int) -> Greedy:
         """Open answers of at most so many tokens."""
         return Greedy(tuple(map(self.question, cases)), most, self.ends)
+
+    @property
+    def _chats(self) -> bool:
+        return self.chat is not False and bool(getattr(self.base.tokenizer, "chat_template", None))
+
+    def _before(self, text: str) -> str:
+        """What the chat template puts between the place where an answer begins and its words: a blank, with some models."""
+        if not self._chats:
+            return ""
+        render, asked = self.base.tokenizer.apply_chat_template, [{"role": "user", "content": "?"}]
+        begin = render(asked, tokenize=False, add_generation_prompt=True)
+        whole = render([*asked, {"role": "assistant", "content": text}], tokenize=False)
+        at = whole.find(text, len(begin)) if text and whole.startswith(begin) else -1
+        return str(whole[len(begin) : at]) if at >= 0 else ""
 
     def _ids(self, text: str, *, special: bool) -> Ids:
         return tuple(self.base.tokenizer(text, add_special_tokens=special)["input_ids"])
