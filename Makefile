@@ -1,7 +1,7 @@
 .PHONY: quickstart test lint types bench check
 
 quickstart:
-	./setup.sh && .venv/bin/llmevo run examples/classes.yaml
+	./setup.sh && .venv/bin/llmevo run examples/reviews.yaml
 
 test:
 	./setup.sh dev && .venv/bin/pytest

@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from queue import Full
 from random import Random
@@ -17,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 from breeding import WEIGHTS_OF, fixed_prefix, templates  # noqa: E402
-from samples import copy_sample, lexical_sample, multi_sample, operator_sample, task_sample  # noqa: E402
+from samples import Sample, copy_sample, lexical_sample, multi_sample, operator_sample, task_sample  # noqa: E402
 
 from llmevo.llm.embedded.tokenizer import ANSWER, BEGIN, END, Tokenizer  # noqa: E402
 
@@ -34,46 +36,73 @@ class Batch:
     targets: np.ndarray
     weights: np.ndarray
     prefix: np.ndarray | None = None
+    tagged: np.ndarray | None = None
+    """Flat places of tagged tokens, and two untagged ones a row."""
+    tags: np.ndarray | None = None
+    asked: np.ndarray | None = None
+    """Flat places of the tokens before the answer, where a sign is asked."""
+    signs: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A sample in ids: context, answer, tags of places in the context, the sign that is asked."""
+
+    context: list[int]
+    answer: list[int]
+    tags: tuple[tuple[int, int], ...] = ()
+    sign: bool | None = None
+
+    def __len__(self) -> int:
+        return len(self.context) + len(self.answer)
 
 
 @dataclass(frozen=True)
 class Mix:
     """Shares of the sample kinds and the size of a step in tokens."""
 
-    task: float = 0.56
-    multi: float = 0.07
-    lexical: float = 0.26
-    copy: float = 0.11
+    task: float = 0.68
+    multi: float = 0.06
+    lexical: float = 0.08
+    copy: float = 0.18
     generic: float = 0.25
-    plain_tokens: int = 2600
-    operator_tokens: int = 1300
+    plain_tokens: int = 1400
+    operator_tokens: int = 2800
     copying_only: bool = False
 
 
-def pack(kind: str, rows: list[tuple[list[int], list[int]]], prefix: list[int] | None = None) -> Batch:
-    """One batch of (context, answer) rows; the loss is on answers only, each row weighs about the root of its length."""
-    width = max(len(c) + len(a) for c, a in rows) - 1
+def pack(kind: str, rows: list[Row], prefix: list[int] | None = None) -> Batch:
+    """One batch of rows; the loss is on answers only, each row weighs about the root of its length."""
+    width = max(map(len, rows)) - 1
     ids = np.full((len(rows), width), END, dtype=np.int64)
     places, targets, weights = [], [], []
-    for r, (context, answer) in enumerate(rows):
-        whole = context + answer
-        ids[r, : len(whole) - 1] = whole[:-1]
-        first = len(context) - 1
-        places.extend(range(r * width + first, r * width + first + len(answer)))
-        targets.extend(answer)
-        weights.extend([len(answer) ** -0.5] * len(answer))
+    tagged: list[tuple[int, int]] = []
+    asked: list[tuple[int, int]] = []
+    for r, row in enumerate(rows):
+        ids[r, : len(row) - 1] = [*row.context, *row.answer[:-1]]
+        first = len(row.context) - 1
+        places.extend(range(r * width + first, r * width + first + len(row.answer)))
+        targets.extend(row.answer)
+        weights.extend([len(row.answer) ** -0.5] * len(row.answer))
+        tagged.extend((r * width + at, tag) for at, tag in row.tags)
+        if row.sign is not None:
+            asked.append((r * width + first, int(row.sign)))
     w = np.asarray(weights, dtype=np.float32)
-    return Batch(kind, ids, np.asarray(places), np.asarray(targets), w / w.sum(),
-                 None if prefix is None else np.asarray(prefix))
+    batch = Batch(kind, ids, np.asarray(places), np.asarray(targets), w / w.sum(), None if prefix is None else np.asarray(prefix))
+    if tagged:
+        batch.tagged, batch.tags = np.asarray(tagged).T
+    if asked:
+        batch.asked, batch.signs = np.asarray(asked).T
+    return batch
 
 
-def sliced(rows: list[tuple[list[int], list[int]]], budget: int, rng: Random) -> list[list[tuple[list[int], list[int]]]]:
+def sliced(rows: list[Row], budget: int, rng: Random) -> list[list[Row]]:
     """Rows sorted by length and cut into batches of about `budget` padded tokens, in random order."""
-    rows.sort(key=lambda ca: len(ca[0]) + len(ca[1]))
-    out: list[list[tuple[list[int], list[int]]]] = []
-    batch: list[tuple[list[int], list[int]]] = []
+    rows.sort(key=len)
+    out: list[list[Row]] = []
+    batch: list[Row] = []
     for row in rows:
-        if batch and (len(batch) + 1) * (len(row[0]) + len(row[1])) > budget:
+        if batch and (len(batch) + 1) * len(row) > budget:
             out.append(batch)
             batch = []
         batch.append(row)
@@ -90,20 +119,29 @@ class Source:
         self.rng = Random(seed)
         self.mix = mix
         self.tok = Tokenizer.load(WEIGHTS / "tokenizer.json")
+        self.widths = [len(self.tok.decode([i])) for i in range(len(self.tok))]
+        """Characters of each token; generated text is ASCII."""
         self.prefixes = {n: [BEGIN, *self.tok.encode(fixed_prefix(t))] for n, t in templates().items() if n in WEIGHTS_OF}
 
-    def row(self, pair: tuple[str, str]) -> tuple[list[int], list[int]]:
-        """(context, answer) ids of a sample."""
-        return self.tok.conversation(pair[0]), [*self.tok.encode(pair[1]), END]
+    def row(self, sample: tuple[str, str] | Sample) -> Row:
+        """A sample in ids. An opinion is tagged where it ends, facts and labels where they begin."""
+        context, answer = self.tok.conversation(sample[0]), [*self.tok.answer(sample[1]), END]
+        if not isinstance(sample, Sample) or not sample.tags:
+            return Row(context, answer, (), sample.sign if isinstance(sample, Sample) else None)
+        ends = list(accumulate(self.widths[i] for i in context))
+        tags = {bisect_left(ends, end if tag < 5 else begin + 1): tag for begin, end, tag in sample.tags}
+        others = [at for at in range(1, len(context) - 1) if at not in tags]
+        tags |= dict.fromkeys(self.rng.sample(others, min(len(others), 2)), 0)
+        return Row(context, answer, tuple(sorted(tags.items())), sample.sign)
 
-    def echo(self) -> tuple[list[int], list[int]]:
+    def echo(self) -> Row:
         """Random ids again and again: the purest practice of copying, with a look-up to learn at every token."""
         block = [self.rng.randrange(3, len(self.tok)) for _ in range(self.rng.randint(3, 16))]
         if self.rng.random() < 0.3:
-            return [BEGIN, *block, ANSWER], [*block, END]
-        return [BEGIN, *block], block * max(1, 40 // len(block))
+            return Row([BEGIN, *block, ANSWER], [*block, END])
+        return Row([BEGIN, *block], block * max(1, 40 // len(block)))
 
-    def plain(self) -> tuple[list[int], list[int]]:
+    def plain(self) -> Row:
         """A row that is not an operator's."""
         m, r = self.mix, self.rng.random()
         if m.copying_only:
@@ -131,7 +169,7 @@ class Source:
                     for name in self.rng.choices(names, list(WEIGHTS_OF.values()), k=12):
                         cut = len(self.prefixes[name])
                         rows = [self.row(operator_sample(self.rng, name)) for _ in range(3 * self.mix.operator_tokens // 90)]
-                        rows = [(c[cut:], a) for c, a in rows]
+                        rows = [Row(row.context[cut:], row.answer) for row in rows]
                         operators += [pack(name, b, self.prefixes[name])
                                       for b in sliced(rows, self.mix.operator_tokens, self.rng)]
                     self.rng.shuffle(operators)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from language import ASPECTS, Review
+from language import ASPECTS, Review, fact_code
+from marks import mark
 from words import any_word, capital, pseudo
 
 PAIRS = [tuple(p.split("/")) for p in (
@@ -67,7 +68,7 @@ LABELS_HELD = ("Your answer must be {a} or {b}", "Give {a} or {b} as the answer"
 MAPPED = (
     "Write {p} if it is good and {n} if it is bad", "Answer {p} for praise and {n} for blame",
     "Say {p} when the opinion is positive and {n} when it is negative", "Use {p} for good and {n} for bad",
-    "Answer {n} if it is bad and {p} if it is good", "{p} means good and {n} means bad",
+    "Answer {n} if it is bad and {p} if it is good", "Here {p} means good and {n} means bad",
     "Reply {n} when the opinion is negative, else {p}",
 )
 MAPPED_HELD = ("Reply {p} if it is positive and {n} if it is negative",)
@@ -153,7 +154,7 @@ def random_task(rng: Random) -> tuple[str, str]:
     if r < 0.76:
         return "sign", "again"
     if r < 0.92:
-        return "fact", rng.choice(("product", "colour", "person", "day"))
+        return "fact", rng.choice(("product", "product", "colour", "person", "day"))
     if r < 0.98:
         return "mention", rng.choice(sorted(ASPECTS))
     return "count", ""
@@ -193,10 +194,20 @@ def task_clause(rng: Random, task: tuple[str, str], held_out: bool = False) -> s
     return rng.choice(ASPECT_HELD if held_out else ASPECT).format(x=noun)
 
 
-def label_clause(rng: Random, ins: Instruction, held_out: bool = False) -> str:
-    """A wording of the labels."""
+LABEL_CODE = fact_code("day") + 1
+"""The mark of the label for good; the one for bad is the next."""
+
+
+def marked_labels(ins: Instruction, marks: bool) -> tuple[str, str]:
+    """The labels (for good, for bad), with their marks if asked."""
     assert ins.labels
     good, bad = ins.labels
+    return (mark(good, LABEL_CODE), mark(bad, LABEL_CODE + 1)) if marks else (good, bad)
+
+
+def label_clause(rng: Random, ins: Instruction, held_out: bool = False, marks: bool = False) -> str:
+    """A wording of the labels."""
+    good, bad = marked_labels(ins, marks)
     if ins.mapped:
         if ins.task and ins.task[0] == "mention":
             return rng.choice(MAPPED_MENTION).format(p=good, n=bad)
@@ -205,7 +216,9 @@ def label_clause(rng: Random, ins: Instruction, held_out: bool = False) -> str:
     return rng.choice(LABELS_HELD if held_out else LABELS).format(a=a, b=b)
 
 
-def clauses(rng: Random, ins: Instruction, held_out: bool = False, inline: bool = False) -> dict[str, str]:
+def clauses(
+    rng: Random, ins: Instruction, held_out: bool = False, inline: bool = False, marks: bool = False
+) -> dict[str, str]:
     """The clauses of an instruction by role: opening, task, labels, form; `inline` puts labels into the task."""
     out: dict[str, str] = {}
     if ins.task is None and ins.labels is None:
@@ -215,11 +228,11 @@ def clauses(rng: Random, ins: Instruction, held_out: bool = False, inline: bool 
     if ins.task:
         out["task"] = task_clause(rng, ins.task, held_out)
     if ins.labels and inline and ins.task and not ins.mapped:
-        a, b = ins.labels if rng.random() < 0.5 else ins.labels[::-1]
+        a, b = marked_labels(ins, marks)[:: 1 if rng.random() < 0.5 else -1]
         asked = out["task"].endswith("?")
         out["task"] += f" ({a} or {b})" if asked or rng.random() < 0.2 else f" as {a} or {b}"
     elif ins.labels:
-        out["labels"] = label_clause(rng, ins, held_out)
+        out["labels"] = label_clause(rng, ins, held_out, marks)
     if ins.form != "none":
         out["form"] = rng.choice(FORMS[ins.form])
     return out
@@ -250,9 +263,9 @@ def join_sentences(rng: Random, sentences: Sequence[str]) -> str:
     return text if text[-1] in "?.!" or rng.random() < 0.08 else text + "."
 
 
-def say(rng: Random, ins: Instruction, held_out: bool = False) -> str:
-    """An instruction in words."""
+def say(rng: Random, ins: Instruction, held_out: bool = False, marks: bool = False) -> str:
+    """An instruction in words, its labels marked if asked."""
     if ins.task is None and ins.labels is None:
         return rng.choice(VAGUE)
-    return join(rng, clauses(rng, ins, held_out, inline=rng.random() < 0.15))
+    return join(rng, clauses(rng, ins, held_out, inline=rng.random() < 0.15, marks=marks))
 

@@ -8,7 +8,10 @@ need binding to the noun beside them. Their share is a parameter, because bindin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
+
+from marks import mark, plain
 
 PRODUCTS = (
     "kettle lamp phone watch chair bag coat camera radio desk heater blender toaster bottle tent bike jacket speaker "
@@ -62,14 +65,34 @@ NEVER = ("I would not buy it again.", "I cannot recommend it.", "Stay away from 
          "Do not buy it.")
 
 
+SIGNED = (*sorted(ASPECTS), "overall", "again")
+FACT_NAMES = ("product", "colour", "person", "day")
+
+
+def opinion_code(name: str, liked: bool) -> int:
+    """The mark of an opinion about an aspect (or "overall", "again")."""
+    return 2 * SIGNED.index(name) + liked
+
+
+def fact_code(name: str) -> int:
+    """The mark of a fact."""
+    return 2 * len(SIGNED) + FACT_NAMES.index(name)
+
+
 @dataclass(frozen=True)
 class Review:
     """A text and the truth about it: `signs` maps an aspect (also "overall", "again") to liked or not."""
 
-    text: str
+    marked: str
+    """The text with marks around opinions and facts (`marks.py`)."""
     product: str
     facts: dict[str, str]
     signs: dict[str, bool]
+
+    @cached_property
+    def text(self) -> str:
+        """What a reader sees."""
+        return plain(self.marked)
 
 
 def _aspect_sentence(rng: Random, aspect: Aspect, liked: bool, generic: float) -> str:
@@ -78,7 +101,9 @@ def _aspect_sentence(rng: Random, aspect: Aspect, liked: bool, generic: float) -
         word = rng.choice(GOOD if liked else BAD)
     else:
         word = rng.choice(aspect.good if liked else aspect.bad)
-    if rng.random() < 0.25 and not word.startswith(("a ", "just", "too")):
+    strong = rng.random() < 0.25 and not word.startswith(("a ", "just", "too"))
+    word = mark(word, opinion_code(aspect.name, liked))
+    if strong:
         word = rng.choice(("very ", "really ", "so ", "quite ")) + word
     form = rng.randrange(5)
     if form == 0:
@@ -115,15 +140,17 @@ def review(
     colour = rng.choice(COLOURS) if rng.random() < 0.7 or must == "colour" else None
     person = rng.choice(PEOPLE) if rng.random() < 0.35 or must == "person" else None
     day = rng.choice(DAYS) if rng.random() < 0.3 or must == "day" else None
-    item = f"{colour} {product}" if colour else product
-    article = "an" if item[0] in "aeiou" else "a"
+    article = "an" if (colour or product)[0] in "aeiou" else "a"
+    item = mark(product, fact_code("product"))
+    if colour:
+        item = f"{mark(colour, fact_code('colour'))} {item}"
     verb = rng.choice(("bought", "got", "ordered"))
     head = f"I {verb} {article if rng.random() < 0.6 else 'this'} {item}"
     if person:
-        head += f" for my {person}"
+        head += f" for my {mark(person, fact_code('person'))}"
         facts["person"] = person
     if day:
-        head += f" on {day}"
+        head += f" on {mark(day, fact_code('day'))}"
         facts["day"] = day
     if colour:
         facts["colour"] = colour
@@ -132,11 +159,12 @@ def review(
     if (rng.random() < 0.7 and not short) or must == "overall":
         signs["overall"] = mood
         word = rng.choice(HAPPY if mood else SAD)
-        tail.append(rng.choice((f"All in all I am {word}.", f"I am {word}.", f"Overall I feel {word}."))
-                    if "bought" not in word else f"I am {word}.")
+        sure = "bought" in word
+        word = mark(word, opinion_code("overall", mood))
+        tail.append(f"I am {word}." if sure else rng.choice((f"All in all I am {word}.", f"I am {word}.", f"Overall I feel {word}.")))
     if (rng.random() < 0.35 and not short) or must == "again":
         signs["again"] = mood if rng.random() < 0.7 else not mood
-        tail.append(rng.choice(AGAIN if signs["again"] else NEVER))
+        tail.append(mark(rng.choice(AGAIN if signs["again"] else NEVER), opinion_code("again", signs["again"])))
     if short and (must in ASPECTS or must in ("overall", "again")):
         text = " ".join(body if must in ASPECTS else tail)
         return Review(text, product, facts, signs)

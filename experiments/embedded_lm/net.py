@@ -194,7 +194,7 @@ class Net(nn.Module):
 
     def _run(
         self, ids: Tensor, past: list[tuple[Tensor, Tensor]] | None, start: int
-    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    ) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
         t = ids.shape[1]
         x = self.model.embed_tokens(ids)
         if torch.is_autocast_enabled(ids.device.type):
@@ -204,20 +204,54 @@ class Net(nn.Module):
         mask = None
         if past is not None:
             mask = torch.ones(t, start + t, dtype=torch.bool, device=ids.device).tril(start)
-        kvs = []
+        kvs, states = [], []
         for i, layer in enumerate(self.model.layers):
             x, kv = layer(x, cos, sin, None if past is None else past[i], mask)
             kvs.append(kv)
-        return self.model.norm(x), kvs
+            states.append(x)
+        return states, kvs
 
-    def forward(self, ids: Tensor, prefix: Tensor | None = None) -> Tensor:
-        """Hidden states after the final norm, (rows, tokens, hidden); `prefix` is one row shared by all."""
+    def states(self, ids: Tensor, prefix: Tensor | None = None) -> list[Tensor]:
+        """The residual stream after each layer, each (rows, tokens, hidden); `prefix` is one row shared by all."""
         past, start = None, 0
         if prefix is not None:
             start = prefix.shape[0]
             _, past = self._run(prefix[None], None, 0)
         return self._run(ids, past, start)[0]
 
+    def forward(self, ids: Tensor, prefix: Tensor | None = None) -> Tensor:
+        """Hidden states after the final norm, (rows, tokens, hidden)."""
+        out: Tensor = self.model.norm(self.states(ids, prefix)[-1])
+        return out
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary from hidden states (tied embedding)."""
         return F.linear(hidden, self.model.embed_tokens.weight)
+
+
+class Hints(nn.Module):
+    """Two heads that read the middle of the network in training, and are not shipped.
+
+    One tags tokens after the second layer (is this the opinion, the fact, the label that is asked for?), the other reads the asked
+    sign before the last layer. They put the steps of a look-up where the depth for them is, instead of waiting for chance.
+    """
+
+    def __init__(self, shape: Shape, tags: int) -> None:
+        super().__init__()
+        self.size = shape.hidden_size
+        self.tag = nn.Linear(self.size, tags)
+        self.sign = nn.Linear(self.size, 2)
+        self.tag_layer, self.sign_layer = shape.num_hidden_layers // 2 - 1, shape.num_hidden_layers - 2
+
+    def _read(self, states: Tensor, places: Tensor) -> Tensor:
+        return F.rms_norm(states.reshape(-1, self.size)[places].float(), (self.size,))
+
+    def tags(self, states: list[Tensor], places: Tensor) -> Tensor:
+        """Scores of the tags at flat places."""
+        out: Tensor = self.tag(self._read(states[self.tag_layer], places))
+        return out
+
+    def signs(self, states: list[Tensor], places: Tensor) -> Tensor:
+        """Scores of bad and good at flat places."""
+        out: Tensor = self.sign(self._read(states[self.sign_layer], places))
+        return out

@@ -63,7 +63,7 @@ def probe(net: Net, source: Source, seed: int = 99, rows: int = 128) -> dict[str
         guess = net.logits(hidden[torch.as_tensor(b.places, device=device)]).argmax(-1).cpu().numpy()
         right = guess == b.targets
         if kind in PROBES:
-            ends = np.cumsum([len(a) for _, a in pairs])
+            ends = np.cumsum([len(row.answer) for row in pairs])
             out[kind] = float(np.mean([part.all() for part in np.split(right, ends[:-1])]))
         else:
             out[kind] = float(right.mean())

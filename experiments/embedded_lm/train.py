@@ -17,13 +17,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from batches import WEIGHTS, Batch, Mix, Source, stream
-from net import Net, Shape
+from net import Hints, Net, Shape
 from optimizer import optimizers
 from probes import probe
 from safetensors.torch import load_file, save_file
+from samples import TAGS
 
 
 def save(net: Net, folder: Path) -> None:
@@ -46,13 +48,26 @@ def load(folder: Path, seed: int = 0) -> Net:
     return net
 
 
-def loss_of(net: Net, b: Batch, device: str) -> torch.Tensor:
-    """Weighted cross-entropy on the answers of a batch."""
-    prefix = None if b.prefix is None else torch.as_tensor(b.prefix, device=device)
-    hidden = net(torch.as_tensor(b.ids, device=device), prefix).reshape(-1, net.shape.hidden_size)
-    logits = net.logits(hidden[torch.as_tensor(b.places, device=device)]).float()
-    each = F.cross_entropy(logits, torch.as_tensor(b.targets, device=device), reduction="none")
-    return (each * torch.as_tensor(b.weights, device=device)).sum()
+def loss_of(net: Net, hints: Hints, b: Batch, device: str, hint: float) -> tuple[torch.Tensor, dict[str, float]]:
+    """Weighted cross-entropy on the answers of a batch, and `hint` times that of the hints; the parts as numbers."""
+
+    def on(x: np.ndarray) -> torch.Tensor:
+        return torch.as_tensor(x, device=device)
+
+    states = net.states(on(b.ids), None if b.prefix is None else on(b.prefix))
+    hidden = net.model.norm(states[-1].reshape(-1, net.shape.hidden_size)[on(b.places)])
+    each = F.cross_entropy(net.logits(hidden).float(), on(b.targets), reduction="none")
+    loss = (each * on(b.weights)).sum()
+    parts = {b.kind: loss.item()}
+    if hint and b.tagged is not None and b.tags is not None:
+        tag = F.cross_entropy(hints.tags(states, on(b.tagged)), on(b.tags))
+        parts["tag"] = tag.item()
+        loss = loss + hint * tag
+    if hint and b.asked is not None and b.signs is not None:
+        sign = F.cross_entropy(hints.signs(states, on(b.asked)), on(b.signs))
+        parts["sign"] = sign.item()
+        loss = loss + hint * sign
+    return loss, parts
 
 
 def main() -> None:
@@ -76,6 +91,7 @@ def main() -> None:
     p.add_argument("--muon-lr", type=float, default=0.02)
     p.add_argument("--adam-lr", type=float, default=0.004)
     p.add_argument("--generic", type=float, default=0.25)
+    p.add_argument("--hint", type=float, default=3.0, help="weight of the hints; it falls to 0 over the last quarter")
     p.add_argument("--bf16", action="store_true")
     p.add_argument("--probe-every", type=int, default=200)
     p.add_argument("--smoke", action="store_true")
@@ -91,7 +107,8 @@ def main() -> None:
     net = load(a.start) if a.start else Net(
         Shape(len(source.tok), a.hidden, a.inner, a.layers, a.heads), a.seed)
     net = net.to(a.device)
-    opts = optimizers(net, a.muon_lr, a.adam_lr)
+    hints = Hints(net.shape, TAGS).to(a.device)
+    opts = [*optimizers(net, a.muon_lr, a.adam_lr), torch.optim.Adam(hints.parameters(), lr=a.adam_lr)]
     print(f"{sum(x.numel() for x in net.parameters())/1e6:.2f} M parameters", flush=True)
     warm, stop_warm = stream(2 * a.seed, replace(mix, copying_only=True))
     main_steps, stop_main = stream(2 * a.seed + 1, mix)
@@ -104,13 +121,14 @@ def main() -> None:
         rate = min(1.0, (step + 1) / (15 if a.start else 50)) * min(1.0, (1 - done) / a.decay)
         for o in opts:
             for g in o.param_groups:
-                g["lr"] = g["base"] * rate
+                g["lr"] = g.setdefault("base", g["lr"]) * rate
         for b in next(warm if warming else main_steps):
             with torch.autocast(a.device, torch.bfloat16, enabled=a.bf16):
-                loss = loss_of(net, b, a.device)
+                loss, parts = loss_of(net, hints, b, a.device, a.hint * min(1.0, 4 * (1 - done)))
             loss.backward()
             tokens += b.ids.size
-            mean[b.kind] = 0.95 * mean.get(b.kind, loss.item()) + 0.05 * loss.item()
+            for kind, value in parts.items():
+                mean[kind] = 0.95 * mean.get(kind, value) + 0.05 * value
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         for o in opts:
             o.step()

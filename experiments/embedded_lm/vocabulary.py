@@ -17,26 +17,42 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from breeding import NAMES  # noqa: E402
+from instructions import PAIRS  # noqa: E402
+from language import AGAIN, ASPECTS, BAD, COLOURS, DAYS, GOOD, HAPPY, NEVER, PEOPLE, PRODUCTS, SAD  # noqa: E402
 from words import LEXICON  # noqa: E402
 
 from llmevo.llm.embedded.tokenizer import PATTERN  # noqa: E402
 
 WEIGHTS = ROOT / "llmevo" / "llm" / "embedded" / "weights"
 SPECIAL = ["<|begin|>", "<|end|>", "<|answer|>"]
-CHAT = "{{ '<|begin|>' }}{% for m in messages %}{{ m['content'] }}{% endfor %}{{ '<|answer|>' }}"
+CHAT = (
+    "{{ '<|begin|>' }}{% for m in messages %}{% if m['role'] == 'assistant' %}{{ '<|answer|>' }}"
+    "{% if m['content'][:1].isascii() and m['content'][:1].isalpha() %}{{ ' ' }}{% endif %}{{ m['content'] + '<|end|>' }}"
+    "{% else %}{{ m['content'] }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|answer|>' }}{% endif %}"
+)
 
 
-def build(size: int = 2048, seed: int = 0) -> Tokenizer:
+def world() -> set[str]:
+    """The words of reviews and labels. Each has to be one token: a look-up by several tokens is far harder to learn."""
+    texts = [*GOOD, *BAD, *HAPPY, *SAD, *PRODUCTS, *COLOURS, *PEOPLE, *DAYS, *AGAIN, *NEVER, *(w for p in PAIRS for w in p)]
+    for aspect in ASPECTS.values():
+        texts += [*aspect.nouns, *aspect.good, *aspect.bad]
+    return set(re.findall("[A-Za-z]+", " ".join(texts)))
+
+
+def build(size: int = 3072, seed: int = 0) -> Tokenizer:
     """Byte-level BPE over the pieces of generated text, with damped counts so that rare words get tokens too."""
     rng = Random(seed)
     counts: Counter[str] = Counter()
     for i in range(12_000):
         pairs = [task_sample(rng), operator_sample(rng, NAMES[i % len(NAMES)]), copy_sample(rng)]
         for pair in pairs:
-            for text in pair:
+            for text in pair[:2]:
                 counts.update(re.findall(PATTERN, text, re.DOTALL))
     for word in LEXICON:
         counts[" " + word] += 200
+    for word in sorted(world()):
+        counts[" " + word] += 40_000
     tok = Tokenizer(models.BPE())
     tok.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Split(TokRegex(PATTERN), "isolated"),

@@ -151,9 +151,11 @@ def gibberish(rng: Random, low: int = 6, high: int = 20) -> str:
         elif r < 0.09:
             words[i] += "."
             words[i + 1] = words[i + 1].capitalize()
-        elif r < 0.11:
-            words[i] = f'"{words[i]}"'
         elif r < 0.13:
+            words[i] = f'"{words[i]}"'
+        elif r < 0.16:
+            words[i] = f"'{words[i]}',"
+        elif r < 0.18:
             words[i] = f"({words[i]})"
     words[0] = words[0].capitalize() if rng.random() < 0.8 else words[0]
     return " ".join(words) + rng.choice((".", ".", ".", "", "?", ":"))
@@ -170,7 +172,7 @@ def _options(rng: Random) -> str:
     n = rng.randint(2, 5)
     pool = rng.choice((TOPICS, QUALITIES, THINGS, OTHERS))
     items = [rng.choice(pool) if rng.random() < 0.8 else any_word(rng, 0.6) for _ in range(n)]
-    style = rng.randrange(7)
+    style = rng.choice((0, 1, 2, 2, 3, 3, 3, 4, 5, 6))
     if style <= 1:
         items = [i.capitalize() for i in items]
     if style == 2:

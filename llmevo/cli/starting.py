@@ -43,7 +43,8 @@ def run(
     if as_json:
         print_json(console.result_record(result))
     else:
-        console.show_result(result)
+        small = config.models.task is not None and config.models.task.model == "embedded"
+        console.show_result(result, demonstrates=str(file) if small else None)
     if result.pause is not None:
         tell(f"paused: {result.pause}\nContinue with:\n  {again()}")
         raise typer.Exit(result.pause.exit_code)

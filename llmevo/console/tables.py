@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from llmevo.runs import Result
 
 
-def show_result(result: Result) -> None:
-    """How a run ended, what won, and what to do next."""
+def show_result(result: Result, demonstrates: str | None = None) -> None:
+    """How a run ended, what won, and what to do next. `demonstrates` is the run file of a run with the package's own small model."""
     out = stdout()
     now = result.outcome.progress
     out.print(Text(f"\n{inert(result.outcome.reason)}"))
@@ -45,6 +45,8 @@ def show_result(result: Result) -> None:
     if result.folder is not None:
         out.print(Text(f"{'run folder':>12}  {result.folder}"))
         out.print(Text(f"\nIn full: llmevo show {result.folder}     The winner alone: llmevo best {result.folder}"))
+    if demonstrates:
+        out.print(Text(f"Your own task: copy {demonstrates}; change `cases`, `prompt` or `seeds`, and `models` (docs/models.md)"))
 
 
 def show_refined(found: Refined) -> None:

@@ -178,7 +178,8 @@ class Decoder:
 
     def _rms(self, x: Floats, gain: Floats) -> Floats:
         power = np.einsum("ij,ij->i", x, x) / np.float32(self.hidden)
-        out: Floats = x * (1 / np.sqrt(power + self._eps))[:, None] * gain
+        out: Floats = x * (1 / np.sqrt(power + self._eps))[:, None]
+        out *= gain
         return out
 
     def _project(
@@ -193,8 +194,11 @@ class Decoder:
         half = self.width // 2
         a, b = qkv[:, :, :2, :, :half], qkv[:, :, :2, :, half:]
         turned = np.empty((rows, t, 2, self.heads, self.width), np.float32)
-        turned[..., :half] = a * cos - b * sin
-        turned[..., half:] = b * cos + a * sin
+        left, right = turned[..., :half], turned[..., half:]
+        np.multiply(a, cos, out=left)
+        left -= b * sin
+        np.multiply(b, cos, out=right)
+        right += a * sin
         return (turned[:, :, 0].swapaxes(1, 2), turned[:, :, 1].swapaxes(1, 2), qkv[:, :, 2].swapaxes(1, 2))
 
     def _attend(self, q: Floats, keys: Floats, values: Floats, seen: Floats) -> Floats:
@@ -210,11 +214,18 @@ class Decoder:
         return out.astype(np.float32, copy=False)
 
     def _finish(self, layer: _Layer, x: Floats, mixed: Floats) -> Floats:
-        x = x + mixed @ layer.out
-        gate, up = np.split(self._rms(x, layer.after) @ layer.gate_up, 2, axis=1)
+        # in place: on wide batches memory is what this costs
+        out: Floats = mixed @ layer.out
+        out += x
+        gate, up = np.split(self._rms(out, layer.after) @ layer.gate_up, 2, axis=1)
+        active = np.negative(gate)
         # minus gate is bounded so that the exponential of a wild activation does not overflow
-        active = gate / (1 + np.exp(np.minimum(-gate, np.float32(80)))) * up
-        out: Floats = x + active @ layer.down
+        np.minimum(active, np.float32(80), out=active)
+        np.exp(active, out=active)
+        active += 1
+        np.divide(gate, active, out=active)
+        active *= up
+        out += active @ layer.down
         return out
 
 

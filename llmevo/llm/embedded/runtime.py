@@ -12,13 +12,14 @@ from typing import Literal
 import numpy as np
 
 from llmevo.llm.embedded.model import Cache, Decoder
+from llmevo.llm.embedded.parallel import side_by_side
 from llmevo.llm.embedded.sampling import choose, generator, log_softmax
 from llmevo.llm.embedded.tokenizer import END, Tokenizer
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 """The folder of the shipped model; `transformers.AutoModelForCausalLM.from_pretrained` loads it too."""
 
-MAX_ROWS = 64
+MAX_ROWS = 32
 _WORTH_SHARING = 16
 
 
@@ -77,10 +78,13 @@ class EmbeddedModel:
             if len(row) >= self.decoder.limit:
                 raise TooLong(f"the prompt has {len(row)} tokens; the embedded model reads {self.decoder.limit - 1}")
         answers: list[Answer | None] = [None] * len(asks)
-        for group, shared in _groups(rows):
-            for i, answer in zip(group, self._batch([rows[i] for i in group], [asks[i] for i in group], shared),
-                                 strict=True):
-                answers[i] = answer
+
+        def answer(batch: tuple[list[int], int]) -> None:
+            group, shared = batch
+            for i, one in zip(group, self._batch([rows[i] for i in group], [asks[i] for i in group], shared), strict=True):
+                answers[i] = one
+
+        side_by_side(answer, list(_groups(rows)))
         return [a for a in answers if a is not None]
 
     def logprobs(self, prompt: str, continuations: Sequence[str]) -> list[float]:
@@ -88,7 +92,7 @@ class EmbeddedModel:
         if not continuations:
             return []
         row = self.tokenizer.conversation(prompt)
-        ends = [[*self.tokenizer.encode(c), END] for c in continuations]
+        ends = [[*self.tokenizer.answer(c), END] for c in continuations]
         longest = max(map(len, ends))
         if len(row) + longest > self.decoder.limit:
             raise TooLong(f"prompt and continuation have {len(row) + longest} tokens; the limit is {self.decoder.limit}")
@@ -133,15 +137,15 @@ class EmbeddedModel:
     def _ended(self, ask: Ask, row: list[int], written: list[int], token: int, limit: int) -> Answer | None:
         """Takes the next token; the answer if it ends here."""
         if token == END:
-            return Answer(self.tokenizer.decode(written), "stop", len(row), len(written) + 1)
+            return Answer(self.tokenizer.read(written), "stop", len(row), len(written) + 1)
         written.append(token)
         if ask.stop:
-            text = self.tokenizer.decode(written)
+            text = self.tokenizer.read(written)
             found = [at for s in ask.stop if s and (at := text.find(s)) >= 0]
             if found:
                 return Answer(text[: min(found)], "stop", len(row), len(written))
         if len(written) >= limit:
-            return Answer(self.tokenizer.decode(written), "length", len(row), len(written))
+            return Answer(self.tokenizer.read(written), "length", len(row), len(written))
         return None
 
 

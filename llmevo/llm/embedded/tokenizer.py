@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 BEGIN, END, ANSWER = 0, 1, 2
-"""Ids of the special tokens: a conversation is BEGIN, user text, ANSWER, answer, END."""
+"""Ids of the special tokens: a conversation is BEGIN, user text, ANSWER, answer (with a blank before its first letter), END."""
 
 PATTERN = r"</?[a-z]+>| ?[A-Za-z]+|[0-9]|[^A-Za-z0-9]"
 """How text is cut before merging; ASCII classes only, so that every regex engine agrees."""
@@ -78,6 +78,16 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids; special tokens vanish, broken UTF-8 becomes the replacement character."""
         return b"".join(self._bytes[i] for i in ids).decode("utf-8", "replace")
+
+    def answer(self, text: str) -> list[int]:
+        """The ids of a whole answer. It begins with a blank where it begins with a letter, so that a word has the same id as in running
+        text; `read` takes it off again.
+        """
+        return self.encode(f" {text}" if text[:1].isascii() and text[:1].isalpha() else text)
+
+    def read(self, ids: Iterable[int]) -> str:
+        """The text of an answer's ids."""
+        return self.decode(ids).removeprefix(" ")
 
     def conversation(self, user: str) -> list[int]:
         """BEGIN, the user's text, ANSWER: what the model continues."""

@@ -50,5 +50,12 @@ def test_same_ids_as_transformers(tok: Tokenizer) -> None:
     other = transformers.AutoTokenizer.from_pretrained(WEIGHTS)
     for text in strings(4000):
         assert other.encode(text, add_special_tokens=False, split_special_tokens=True) == tok.encode(text), text
-    chat = other.apply_chat_template([{"role": "user", "content": "Hello <b> there"}], tokenize=True, return_dict=False)
+    turns = [{"role": "user", "content": "Hello <b> there"}]
+    chat = other.apply_chat_template(turns, tokenize=True, return_dict=False, add_generation_prompt=True)
     assert chat == tok.conversation("Hello <b> there")
+
+
+def test_an_answer_begins_with_a_blank_where_it_begins_with_a_letter(tok: Tokenizer) -> None:
+    assert tok.answer("good") == tok.encode(" good") and tok.read(tok.answer("good")) == "good"
+    for text in ('"good"', "1", "<prompt> Go</prompt>", ""):
+        assert tok.answer(text) == tok.encode(text) and tok.read(tok.answer(text)) == text
