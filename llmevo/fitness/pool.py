@@ -54,6 +54,7 @@ class IsolatedFunction:
         self._idle: list[Worker] = []
         self._all: set[Worker] = set()
         self._closing = False
+        self._closed_times = 0
         self._turns: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
         weakref.finalize(self, _end, self._all)
 
@@ -72,8 +73,10 @@ class IsolatedFunction:
     async def __call__(self, *args: Any, seed: int = 0) -> Any:
         """The result of one call, from a worker that is free."""
         request = json.dumps({"args": args, "seed": seed}).encode() + b"\n"
+        earlier = self._closed_times
         async with self._turn():
-            if self._closing:
+            # a turn may come only when the closing that ended the call before it is over
+            if self._closing or self._closed_times != earlier:
                 raise self._closed()
             worker = await self._worker()
             self.calls += 1
@@ -96,6 +99,7 @@ class IsolatedFunction:
     async def aclose(self) -> None:
         """Ends all workers, those at work at once. A call that it ends raises `Pause`."""
         self._closing = True
+        self._closed_times += 1
         try:
             idle, self._idle = self._idle, []
             for worker in self._all - set(idle):
