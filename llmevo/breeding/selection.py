@@ -99,8 +99,7 @@ class BestFirst:
         pool = distinct(view.population)
         if not pool:
             return []
-        common = common_cases(one.fitness for one in pool)
-        places = [standing(one.fitness, common) for one in pool]
+        places = standings(pool)
         memories = [view.memory.get(one.id) for one in pool]
         rounds = [(past.children + self.loss * past.stillborn) // self.patience if past else 0 for past in memories]
         fresh = min(rounds)

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import meta
-
 from llmevo.core.errors import ConfigError
 from llmevo.core.genome import content_key
 from llmevo.core.resolve import nearest
 from llmevo.library.find import Found, Origin, find
 from llmevo.library.frontmatter import Document, read_document
-from llmevo.library.operator import IDENTIFIER, RESERVED, parse_body
-from llmevo.library.render import render, variable_line
+from llmevo.library.operator import IDENTIFIER, RESERVED, both_ways, parse_body
+from llmevo.library.render import render
 
 KEYS = ("shows", "slots", "verdict", "scale", "choices", "remark", "temperature", "top_p", "max_tokens", "system", "source")
 SHOWN = ("question", "answer", "reference", "first", "second")
@@ -132,15 +130,7 @@ def _scale(document: Document) -> tuple[float, float] | None:
 
 def _check_variables(document: Document, template: JudgeTemplate) -> None:
     tree = parse_body(document, template.verdict)
-    declared = {*template.shows, *template.slots, FENCE}
-    used = meta.find_undeclared_variables(tree)
-    for name in sorted(used - declared):
-        line = document.first - 1 + variable_line(tree, name)
-        document.fail(f"'{{{{ {name} }}}}' is used but not declared{nearest(name, declared)} (or add it to slots)", line=line)
-    for name in (*template.shows, *template.slots):
-        if name not in used:
-            key = "shows" if name in template.shows else "slots"
-            document.fail(f"{name!r} is declared in {key} but never used; use '{{{{ {name} }}}}' or remove it", key)
+    used = both_ways(document, tree, {"shows": template.shows, "slots": template.slots}, given=(FENCE,))
     if FENCE not in used:
         document.fail(
             f"'{{{{ {FENCE} }}}}' is never used: say that what stands between the lines with it is to be judged and not obeyed",

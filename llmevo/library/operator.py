@@ -5,6 +5,7 @@ stand.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,18 +126,7 @@ def _roles(document: Document) -> tuple[tuple[str, ...], bool]:
 
 def _check_variables(document: Document, template: Template) -> None:
     tree = parse_body(document, template.answer)
-    declared = {*template.parents, *template.slots}
-    used = meta.find_undeclared_variables(tree)
-    for name in sorted(used - declared):
-        line = document.first - 1 + variable_line(tree, name)
-        document.fail(
-            f"'{{{{ {name} }}}}' is used but not declared{nearest(name, declared)} (or add it to slots)",
-            line=line,
-        )
-    for name in (*template.parents, *template.slots):
-        if name not in used:
-            key = "parents" if name in template.parents else "slots"
-            document.fail(f"{name!r} is declared in {key} but never used; use '{{{{ {name} }}}}' or remove it", key)
+    both_ways(document, tree, {"parents": template.parents, "slots": template.slots})
     single = template.parents[:-1] if template.many else template.parents
     for node in tree.find_all(nodes.Getattr):
         if isinstance(node.node, nodes.Name) and node.node.name in single and node.attr not in VIEW_FIELDS:
@@ -144,6 +134,23 @@ def _check_variables(document: Document, template: Template) -> None:
                 f"a parent has no {node.attr!r}{nearest(node.attr, VIEW_FIELDS)}",
                 line=document.first - 1 + node.lineno,
             )
+
+
+def both_ways(document: Document, tree: nodes.Template, declared: Mapping[str, Sequence[str]], given: Sequence[str] = ()) -> set[str]:
+    """The variables of a body, which are those that the front matter declares (by key) or that are `given` anyway.
+
+    Raises `ConfigError` for one that is used and not declared, and for one that is declared and not used.
+    """
+    known = {*given, *(name for names in declared.values() for name in names)}
+    used = meta.find_undeclared_variables(tree)
+    for name in sorted(used - known):
+        line = document.first - 1 + variable_line(tree, name)
+        document.fail(f"'{{{{ {name} }}}}' is used but not declared{nearest(name, known)} (or add it to slots)", line=line)
+    for key, names in declared.items():
+        for name in names:
+            if name not in used:
+                document.fail(f"{name!r} is declared in {key} but never used; use '{{{{ {name} }}}}' or remove it", key)
+    return used
 
 
 def parse_body(document: Document, tag: str) -> nodes.Template:

@@ -142,9 +142,13 @@ def test_a_server_that_was_started_again_gets_its_adapters_again(tmp_path: Path)
 
 
 def test_a_fault_is_tried_again_at_once(tmp_path: Path) -> None:
+    with FaultyLLM(Served()) as server:
+        ask(VllmServer("tiny", tmp_path, base_url=server.url, in_flight=1), PROGRAMS[0])
+        undisturbed = len(server.requests)
     served = Served(lambda served, seen: Action(status=500) if seen.number in (2, 6) else None)
     with FaultyLLM(served) as server:
         same(PROGRAMS[0], ask(VllmServer("tiny", tmp_path, base_url=server.url, in_flight=1), PROGRAMS[0]))
+        assert len(server.requests) == undisturbed + 2, "each fault cost one more request"
 
 
 @pytest.mark.parametrize("dies", ["from the start", "in the middle", "hangs"])

@@ -94,13 +94,7 @@ def dare(
     rescale: bool = True,
 ) -> Adapter:
     """DARE (arXiv 2311.03099): random entries dropped, the others divided by the density, then the weighted sum."""
-    shares = per_module(weights, adapters)
-
-    def rule(stack: torch.Tensor, name: str) -> torch.Tensor:
-        keep = torch.full_like(stack, _share(density))
-        return rules.weighted(rules.dropped(stack, keep, seed.fold(name), rescale=rescale), _of(shares, name))
-
-    return merged(adapters, rule, rank, space)
+    return _dropping(adapters, weights, seed, rank, space, _even(density), rules.weighted, rescale)
 
 
 def dare_ties(
@@ -114,13 +108,7 @@ def dare_ties(
     rescale: bool = True,
 ) -> Adapter:
     """DARE's drop, then TIES' election."""
-    shares = per_module(weights, adapters)
-
-    def rule(stack: torch.Tensor, name: str) -> torch.Tensor:
-        keep = torch.full_like(stack, _share(density))
-        return rules.elected(rules.dropped(stack, keep, seed.fold(name), rescale=rescale), _of(shares, name))
-
-    return merged(adapters, rule, rank, space)
+    return _dropping(adapters, weights, seed, rank, space, _even(density), rules.elected, rescale)
 
 
 def della(
@@ -134,15 +122,13 @@ def della(
     space: Space = "product",
 ) -> Adapter:
     """DELLA (arXiv 2406.11617): large entries of a row are kept with a higher probability, then TIES' election."""
-    shares = per_module(weights, adapters)
     if not 0 <= epsilon <= 2 * min(_share(density), 1 - density):
         raise ConfigError(f"della: epsilon {epsilon} leads to probabilities outside 0 to 1 at density {density}: make it smaller")
 
-    def rule(stack: torch.Tensor, name: str) -> torch.Tensor:
-        keep = rules.by_rank(stack, density, epsilon)
-        return rules.elected(rules.dropped(stack, keep, seed.fold(name), rescale=True), _of(shares, name))
+    def chances(stack: torch.Tensor) -> torch.Tensor:
+        return rules.by_rank(stack, density, epsilon)
 
-    return merged(adapters, rule, rank, space)
+    return _dropping(adapters, weights, seed, rank, space, chances, rules.elected)
 
 
 def breadcrumbs(
@@ -214,6 +200,30 @@ def _normalised(weights: Weights) -> Weights:
     if any(abs(sum(group)) < 1e-9 for group in groups):
         raise ConfigError(f"linear: the weights {list(weights)} sum to 0, so there is no mean: use task-arithmetic for a difference")
     return [[weight / sum(group) for weight in group] for group in groups]
+
+
+def _dropping(
+    adapters: Sequence[Adapter],
+    weights: Weights,
+    seed: Seed,
+    rank: int | None,
+    space: Space,
+    chances: Callable[[torch.Tensor], torch.Tensor],
+    join: Callable[[torch.Tensor, Sequence[float]], torch.Tensor],
+    rescale: bool = True,
+) -> Adapter:
+    """Every entry kept with its chance, then what is left joined by a rule: the DARE family."""
+    shares = per_module(weights, adapters)
+
+    def rule(stack: torch.Tensor, name: str) -> torch.Tensor:
+        return join(rules.dropped(stack, chances(stack), seed.fold(name), rescale=rescale), _of(shares, name))
+
+    return merged(adapters, rule, rank, space)
+
+
+def _even(density: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    share = _share(density)
+    return lambda stack: torch.full_like(stack, share)
 
 
 def _alone(shares: Mapping[str, Sequence[float]]) -> int | None:
