@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llmevo.config import FREE_ON_RESUME, KINDS
 from llmevo.config.assemble import spec_of
-from llmevo.config.frozen import FREE_IN_MODELS, FROZEN, same_run
+from llmevo.config.checks import Checks, answer_of
+from llmevo.config.frozen import FROZEN, frozen_model, same_run
+from llmevo.config.models import ModelConfig
 from llmevo.config.reading import check_section, check_settings
-from llmevo.config.schema import AnswerJudgeConfig, BudgetConfig, ModelConfig
-from llmevo.config.task import judging
+from llmevo.config.schema import BudgetConfig
 from llmevo.core import (
     Birth,
     BudgetExhausted,
@@ -24,19 +25,18 @@ from llmevo.core import (
     Pause,
     Seed,
     Usage,
-    VariationFailed,
     View,
     canonical,
 )
 from llmevo.core.blocking import blocking
-from llmevo.core.resolve import resolve
 from llmevo.engine import Outcome, Told, evolve, stop
 from llmevo.engine.brake import GRACE, Brake
 from llmevo.engine.metered import Metered
 from llmevo.engine.progress import Progress
 from llmevo.fitness.check import Checked
-from llmevo.fitness.judge import JudgedAnswer
-from llmevo.llm.build import Connections, ModelSpec, greet
+from llmevo.llm.build import Connections
+from llmevo.llm.greeting import greet
+from llmevo.llm.spec import ModelSpec
 from llmevo.recipes import Plan, planned
 from llmevo.recipes import recipe as named
 from llmevo.recipes.answers import AnswerKit
@@ -47,7 +47,6 @@ from llmevo.storage.folder import RunFolder
 from llmevo.storage.journal import Journal
 from llmevo.storage.stopwatch import Stopwatch
 from llmevo.text import TextGenome
-from llmevo.text.reprompt import ANSWER
 
 BARREN = 30
 """Births in a row of which none lived, after which a refinement gives up."""
@@ -111,7 +110,7 @@ async def arefine(
     spending = Budget(**limits.model_dump(exclude={"evaluations"}))
     evaluations = Budget(evaluations=limits.evaluations, seconds=limits.seconds)
     spec, root = _spec(model), Seed.of(seed)
-    checks = _Checks(check, judge, verify, spec, near)
+    checks = Checks(check, judge, verify, spec, near)
     chosen = check_settings(named(recipe, near), settings, f"recipe {recipe}")
     # A rehearsal with nothing open: what cannot work is said before a folder exists.
     async with Connections(budget=spending, in_flight=in_flight, env=env) as rehearsal:
@@ -184,51 +183,6 @@ async def arefine(
             await asyncio.to_thread(database.close)
 
 
-class _Checks:
-    """What decides on an answer: the user's check, or a judge. Exactly one of them."""
-
-    def __init__(
-        self,
-        check: Callable[..., Any] | str | None,
-        judge: str | Mapping[str, Any] | None,
-        verify: Callable[..., Any] | str | None,
-        model: ModelSpec,
-        near: Path | None,
-    ) -> None:
-        if (check is None) == (judge is None):
-            raise ConfigError("give either a check (a function of an answer) or a judge (e.g. `rubric`), and not both")
-        self._check = resolve(check, near) if isinstance(check, str) else check
-        self._verify = resolve(verify, near) if isinstance(verify, str) else verify
-        self._config: AnswerJudgeConfig | None = None
-        self.frozen: dict[str, Any] = {}
-        self.spec = model
-        """The model that judges."""
-        if judge is not None:
-            values = {"judge": judge} if isinstance(judge, str) else judge
-            self._config = config = check_section(AnswerJudgeConfig, values, "judge")
-            self._judging = judging(config, near)
-            self.spec = model if config.model is None else spec_of(config.model.model_dump())
-            said = {f"judge.{name}": value for name, value in config.model_dump(mode="json", exclude={"model"}).items()}
-            self.frozen = {**said, **_frozen_model(self.spec, "judge.model")}
-
-    async def references(self, kit: AnswerKit) -> tuple[str, ...]:
-        """What answers are compared with to the end of the search: as given, or a panel of samples, recorded like any other answer."""
-        if self._config is None or self._config.references or not self._judging.needs_reference:
-            return () if self._config is None else tuple(self._config.references)
-        try:
-            return await kit.panel(self._config.panel)
-        except VariationFailed as error:
-            raise ConfigError(f"there is nothing to compare answers with: {error}; give `references`") from error
-
-    def of(self, question: str, connections: Connections, seed: Seed, references: tuple[str, ...] = ()) -> Checked[TextGenome]:
-        """The evaluation of answers."""
-        if self._config is None:
-            assert self._check is not None, "the constructor refuses neither"
-            return Checked(self._check, _answer, self._verify)
-        judge = self._judging.by(connections.connect(self.spec), seed)
-        return Checked(JudgedAnswer(judge, question, references, good=self._config.good), _answer, self._verify)
-
-
 class _Sitting:
     """How far a refinement has come, also when it is broken off."""
 
@@ -256,14 +210,14 @@ class _Sitting:
         verified: bool | None = None
         notes = best.fitness.feedback
         if strict is not None:
-            refusals = [await strict.refused(_answer(one.genome), Context(Seed(0).fold(one.id))) for one in outcome.view.hall]
+            refusals = [await strict.refused(answer_of(one.genome), Context(Seed(0).fold(one.id))) for one in outcome.view.hall]
             best, verified = next(
                 ((one, True) for one, why in zip(outcome.view.hall, refusals, strict=True) if why is None), (best, False)
             )
             notes = best.fitness.feedback if verified else tuple(dict.fromkeys([*notes, *(why for why in refusals[:1] if why)]))
         valid = _valid(best)
         return Refined(
-            _answer(best.genome),
+            answer_of(best.genome),
             best.fitness.value,
             valid,
             notes,
@@ -283,10 +237,6 @@ class _Sitting:
         return tuple(reversed(line))
 
 
-def _answer(genome: TextGenome) -> str:
-    return genome.part(ANSWER)
-
-
 def _valid(birth: Birth[TextGenome]) -> bool:
     return isinstance(birth, Individual) and birth.fitness.ok and birth.fitness.violation == 0
 
@@ -300,11 +250,7 @@ def _spec(model: str | Mapping[str, Any] | ModelSpec) -> ModelSpec:
 
 def _frozen(settings: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:
     """What decides a refinement, flat: another value of it is another run."""
-    return {**{name: value for name, value in settings.items() if name not in FREE_ON_RESUME}, **_frozen_model(spec, "model")}
-
-
-def _frozen_model(spec: ModelSpec, prefix: str) -> dict[str, Any]:
-    return {f"{prefix}.{name}": value for name, value in asdict(spec).items() if name not in FREE_IN_MODELS}
+    return {**{name: value for name, value in settings.items() if name not in FREE_ON_RESUME}, **frozen_model(spec, "model")}
 
 
 def refine(question: str, check: Callable[..., Any] | str | None = None, **options: Any) -> Refined:

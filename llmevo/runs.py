@@ -33,7 +33,8 @@ from llmevo.engine import Outcome, Replayed, Told, evolve, replay
 from llmevo.engine.brake import GRACE, Brake
 from llmevo.engine.metered import Metered
 from llmevo.engine.progress import Progress
-from llmevo.llm.build import Connections, greet
+from llmevo.llm.build import Connections
+from llmevo.llm.greeting import greet
 from llmevo.recipes import Plan
 from llmevo.report.statistics import Interval, interval
 from llmevo.storage.blobs import FolderBlobs, MemoryBlobs

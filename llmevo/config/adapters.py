@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmevo.config.assemble import Search, content, scorer_of, stops_of
-from llmevo.config.schema import BaseConfig, ExpertsConfig, RunConfig
+from llmevo.config.models import BaseConfig
+from llmevo.config.schema import ExpertsConfig, RunConfig
 from llmevo.config.task import Task
 from llmevo.core import ConfigError, Evaluate, Seed, canonical, content_key
 from llmevo.core.resolve import need

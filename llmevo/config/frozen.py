@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from llmevo.config.reading import resolved
 from llmevo.config.schema import FREE_ON_RESUME, RunConfig
 from llmevo.core import ConfigError, canonical
+from llmevo.llm.spec import ModelSpec
 from llmevo.storage.database import Database
 
 FREE_IN_MODELS = ("timeout", "attempts", "max_wait", "give_up", "in_flight", "price", "api_key_env")
@@ -22,6 +24,11 @@ def frozen(config: RunConfig, fingerprint: Mapping[str, str]) -> dict[str, Any]:
     values = {key: value for key, value in resolved(config).items() if key not in FREE_ON_RESUME}
     settings = {name: value for name, value in _flat(values).items() if not _is_free(name.split("."))}
     return {**settings, **{f"({name})": key for name, key in fingerprint.items()}}
+
+
+def frozen_model(spec: ModelSpec, prefix: str) -> dict[str, Any]:
+    """What of a model may not change, flat, with names that begin with the prefix."""
+    return {f"{prefix}.{name}": value for name, value in asdict(spec).items() if name not in FREE_IN_MODELS}
 
 
 def same_run(database: Database, now: Mapping[str, Any], folder: Path | None, free: str) -> bool:

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
-from llmevo.config.schema import RunConfig, Section
+from llmevo.config.models import Section
+from llmevo.config.schema import RunConfig
 from llmevo.core import ConfigError
 from llmevo.core.resolve import nearest
 from llmevo.recipes import Recipe, parameters, recipe

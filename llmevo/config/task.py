@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from llmevo.config.schema import AnyScorer, CasesConfig, JudgeConfig, ScorerConfig, SeveralConfig, TaskConfig
+from llmevo.config.schema import CasesConfig, TaskConfig
+from llmevo.config.scoring import AnyScorer, JudgeConfig, ScorerConfig, SeveralConfig
 from llmevo.core import ConfigError
 from llmevo.fitness import (
     Case,

@@ -26,21 +26,23 @@ from llmevo.llm.contract import (
 )
 
 if TYPE_CHECKING:
-    from llmevo.llm.build import Connections, Model, ModelSpec, connect, preflight
+    from llmevo.llm.build import Connections, Model, connect
+    from llmevo.llm.greeting import preflight
     from llmevo.llm.http import HttpLLM
     from llmevo.llm.prices import Price
     from llmevo.llm.scripted import ScriptedLLM, ScriptRanDry
+    from llmevo.llm.spec import ModelSpec
 
 _LAZY = {
     "Connections": "build",
     "HttpLLM": "http",
     "Model": "build",
-    "ModelSpec": "build",
+    "ModelSpec": "spec",
     "Price": "prices",
     "ScriptRanDry": "scripted",
     "ScriptedLLM": "scripted",
     "connect": "build",
-    "preflight": "build",
+    "preflight": "greeting",
 }
 
 __all__ = [

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from functools import partial
 
 from llmevo.core.crash import crash_point
 from llmevo.core.errors import LlmevoError
 from llmevo.core.fitness import FREE, Usage
 from llmevo.core.secret import redact
+from llmevo.llm.attempt import Attempt
 from llmevo.llm.contract import LLM, CallFailed, Finish, Reply, Request
 from llmevo.llm.faults import Transient
 from llmevo.llm.ledger import Ledger, question_key
@@ -17,7 +17,6 @@ from llmevo.llm.limiter import Gate
 from llmevo.llm.prices import Price
 from llmevo.llm.wire import tokens_at_most
 from llmevo.storage.answers import Answer, Outcome, Rows
-from llmevo.storage.budget import Reservation
 
 _OUTCOMES: dict[Finish, Outcome] = {
     "stop": "answer",
@@ -25,40 +24,6 @@ _OUTCOMES: dict[Finish, Outcome] = {
     "refusal": "refused",
     "filter": "refused",
 }
-
-
-@dataclass(slots=True, eq=False)
-class Attempt:
-    """One attempt at a question: what it may cost, its reservation, the number of its intent, and who waits for its end."""
-
-    request: Request
-    key: str
-    upper: Usage
-    place: Reservation
-    loop: asyncio.AbstractEventLoop
-    number: int | None = None
-    entry: int = 0
-    task: asyncio.Task[None] | None = None
-    """Its sending; None before."""
-    over: bool = False
-    waiting: list[asyncio.Future[Reply]] = field(default_factory=list)
-
-    def tell(self, found: Reply | BaseException) -> None:
-        """Gives the reply, or what prevented it, to all who still wait."""
-        for one in self.waiting:
-            if one.done():
-                continue
-            if isinstance(found, Reply):
-                one.set_result(found)
-            elif isinstance(found, Exception):
-                one.set_exception(found)
-            else:
-                one.cancel()
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody still waits."""
-        return not all(one.done() for one in self.waiting)
 
 
 class Booked:

@@ -4,92 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from llmevo.core.clock import REAL_CLOCK, Clock
-from llmevo.core.errors import ConfigError, LlmevoError
+from llmevo.core.errors import ConfigError
 from llmevo.core.fitness import Usage
 from llmevo.core.secret import Secret
 from llmevo.core.seed import Seed
 from llmevo.llm.booked import Booked
-from llmevo.llm.contract import LLM, CallFailed, Message, Reply, Request, Sampling, Unreachable
+from llmevo.llm.contract import LLM, Reply, Request
 from llmevo.llm.fallback import chain_key, charged, instead
-from llmevo.llm.faults import NoConnection
+from llmevo.llm.greeting import HELLO
 from llmevo.llm.http import OPENAI, HttpLLM, checked_url
 from llmevo.llm.ledger import Ledger, Remembered
 from llmevo.llm.limiter import Gate
-from llmevo.llm.prices import NO_PRICE, Price, known_price, table
+from llmevo.llm.prices import NO_PRICE, known_price, table
 from llmevo.llm.retry import Retry
 from llmevo.llm.scripted import ScriptedLLM
+from llmevo.llm.spec import ModelSpec
 from llmevo.storage.answers import Answers
 from llmevo.storage.budget import Budget
 from llmevo.storage.database import Database
 from llmevo.storage.opening import refuse_network
 
 OPENAI_KEY = "OPENAI_API_KEY"
-KNOCKS = 3
-"""Attempts to find a server at the start, a second or two apart."""
-HELLO = Request((Message("user", "Hi"),), Sampling(max_tokens=16))
-"""What is asked when only the fact of an answer matters."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """A model in the words of the run's YAML, where each field is a key of the same name.
-
-    `model` is `embedded`, `scripted:package.module:name`, `openai/NAME`, `litellm/PROVIDER/NAME`, or the name of a model at
-    `base_url` (OpenAI's by default). Sampling fields that are set win over what a request asks for.
-    """
-
-    model: str
-    base_url: str | None = None
-    api_key_env: str | None = None
-    """The environment variable with the key. By default OPENAI_API_KEY at OpenAI's address, none elsewhere."""
-    temperature: float | None = None
-    top_p: float | None = None
-    max_tokens: int | None = None
-    price: Price | None = None
-    """US dollars per million tokens; the shipped table by default."""
-    timeout: float = 120.0
-    """Deadline of one attempt, in seconds."""
-    attempts: int = 6
-    max_wait: float = 600.0
-    """Most seconds of waiting between the attempts of one call."""
-    give_up: int = 20
-    """Questions in a row, of more than one genome, at which the server fails until the run pauses."""
-    max_tokens_if_cut: int | None = None
-    """A larger bound with which an answer that was cut at `max_tokens` is asked for once more; by default it is not."""
-    fallback: ModelSpec | None = None
-    """Another model, which is asked what this one refuses."""
-    in_flight: int | None = None
-    """Most requests in flight at this endpoint; the run's setting by default. Of several models at one endpoint that name it
-    the smallest counts."""
-    seed: bool = False
-    """Whether to send a `seed` derived from the sample index, for servers that know it."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of the request's JSON body; null removes a field (`temperature: null`)."""
-
-    def __post_init__(self) -> None:
-        least = (("timeout", 0.001), ("attempts", 1), ("max_wait", 0), ("in_flight", 1), ("max_tokens", 1), ("temperature", 0))
-        for name, bound in (*least, ("give_up", 1), ("max_tokens_if_cut", (self.max_tokens or 0) + 1)):
-            value = getattr(self, name)
-            if value is not None and not bound <= value < math.inf:
-                raise ConfigError(f"model {self.model}: {name} must be at least {bound:g}, not {value!r}")
-
-    def sampling(self, asked: Sampling) -> Sampling:
-        """A request's sampling with the fields that are set here."""
-        return replace(
-            asked,
-            temperature=asked.temperature if self.temperature is None else self.temperature,
-            top_p=asked.top_p if self.top_p is None else self.top_p,
-            max_tokens=asked.max_tokens if self.max_tokens is None else self.max_tokens,
-        )
 
 
 class Model:
@@ -266,48 +209,6 @@ class Connections:
 def connect(spec: ModelSpec | str, **settings: Any) -> Model:
     """One model with a ledger of its own: `Connections(**settings).connect(spec)`."""
     return Connections(**settings).connect(spec)
-
-
-async def greet(model: Model) -> None:
-    """The preflight of a model, after a look whether anybody is there: at the start of a run nobody waits minutes for a typo."""
-    probe = getattr(model.endpoint, "probe", None)
-    for tried in range(KNOCKS):
-        if probe is None:
-            break
-        try:
-            await asyncio.sleep(tried)
-            await probe()
-            break
-        except NoConnection as error:
-            if tried + 1 == KNOCKS:
-                raise Unreachable(f"{error}. Start the server or correct base_url, then run this again: nothing was paid.") from error
-        except LlmevoError:
-            break  # somebody is there; the preflight finds out the rest
-    await preflight(model)
-
-
-async def preflight(model: Model) -> None:
-    """Finds out, before anything else is paid, whether a model can be asked. Costs at most 16 tokens, and nothing for a local
-    model.
-
-    Raises `ConfigError` for a refused key or an unknown model (naming the models that there are, where the endpoint tells)
-    and `Unreachable` for a server that does not answer. Its answer is booked, and never taken from the record.
-    """
-    if not hasattr(model.endpoint, "names"):
-        return
-    try:
-        await model.afresh(replace(HELLO, sample="preflight"))
-    except CallFailed:
-        return  # it answers; what it makes of this question does not matter
-    except ConfigError as error:
-        offers = getattr(model.endpoint, "models", None)
-        try:
-            names = await offers() if offers else None
-        except LlmevoError:
-            names = None
-        if names:
-            raise ConfigError(f"{error} It offers: {', '.join(names[:20])}.") from None
-        raise
 
 
 def _list_priced(spec: ModelSpec) -> bool:

@@ -21,7 +21,7 @@ from llmevo.storage.answers import Answer, Answers
 from llmevo.storage.budget import Budget
 
 if TYPE_CHECKING:
-    from llmevo.llm.booked import Attempt
+    from llmevo.llm.attempt import Attempt
 
 KEY_VERSION = 1
 

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from llmevo.config import check_config, read_config, resolved
+from llmevo.config.models import Section
 from llmevo.config.reading import load_yaml
-from llmevo.config.schema import RunConfig, Section
+from llmevo.config.schema import RunConfig
 from llmevo.core import ConfigError
 
 GOOD = """\

@@ -15,7 +15,7 @@ import yaml
 
 from llmevo.config import read_config
 from llmevo.config.assemble import EDITS
-from llmevo.config.schema import Models
+from llmevo.config.models import Models
 from llmevo.llm import Connections, ModelSpec, Price
 
 ROOT = Path(__file__).parents[2]
