@@ -144,18 +144,21 @@ def standing(fitness: Fitness, common: frozenset[str] | None = None) -> tuple[bo
 
     `common` restricts the value to the mean over those cases; with no case in common all values tie.
     """
-    if common is None or not fitness.ok:
+    scored = fitness.error is None
+    if common is None or not scored:
         value = fitness.value
     else:
         value = math.fsum(fitness.cases[case] for case in common) / len(common) if common else 0.0
-    return (fitness.ok, -fitness.violation, value)
+    return (scored, -fitness.violation, value)
 
 
 def outranks(a: Fitness, b: Fitness) -> bool:
     """Whether a is strictly better than b: scored first, then valid, then higher value on the cases that both were scored on."""
     if a.ok != b.ok or a.violation != b.violation:
         return (a.ok, -a.violation) > (b.ok, -b.violation)
-    common = common_cases((a, b)) if a.ok else None
+    if not a.ok or same_cases(a.cases, b.cases):
+        return a.value > b.value
+    common = common_cases((a, b))
     return standing(a, common)[2] > standing(b, common)[2]
 
 

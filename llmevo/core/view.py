@@ -88,7 +88,7 @@ class View(Generic[G]):
                 memory[one.id] = Memory(None, one)
 
         hall = [current(one) for one in self.hall]
-        if any(one.id in told for one in hall):
+        if any(one.fitness is not old.fitness for one, old in zip(hall, self.hall, strict=True)):
             hall = _ranked(hall)
         worst = self.worst and current(self.worst)
         for one in born:
