@@ -18,7 +18,7 @@ from llmevo.weights.adapter import Adapter, LowRank, checked, content, ranks
 from llmevo.weights.build import Builder
 from llmevo.weights.flat import pack
 from llmevo.weights.genome import AdapterGenome
-from llmevo.weights.merge.space import compress
+from llmevo.weights.merge.space import shortened
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -138,13 +138,6 @@ def load_expert(folder: str | Path, *, not_finite: Literal["reject", "zero"] = "
         place.name, checked(adapter, str(place)), str(config["base_model_name_or_path"]), config.get("revision"),
         bool(config.get("fan_in_fan_out")),
     )  # fmt: skip
-
-
-def shortened(change: LowRank, rank: int) -> LowRank:
-    """The best change of a smaller rank."""
-    left, up = torch.linalg.qr(change.up)
-    right, down = torch.linalg.qr(change.down.T)
-    return compress(up @ down.T, rank, left, right.T)
 
 
 def _folder(folder: str | Path) -> Path:

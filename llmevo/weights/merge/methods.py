@@ -12,6 +12,7 @@ from llmevo.core import ConfigError, Seed
 from llmevo.weights.adapter import Adapter, LowRank
 from llmevo.weights.flat import summed
 from llmevo.weights.merge import rules
+from llmevo.weights.merge.rules import Entries
 from llmevo.weights.merge.space import Space, merged, modules
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ def task_arithmetic(adapters: Sequence[Adapter], *, weights: Weights, rank: int 
     alone = _alone(shares)
     if alone is not None and space != "factors" and _fits(adapters[alone], rank):
         return {name: LowRank(one.down, one.up * shares[name][alone]) for name, one in sorted(adapters[alone].items())}
-    return merged(adapters, lambda stack, name: rules.weighted(stack, _of(shares, name)), rank, space, axes=False)
+    return merged(adapters, lambda stack, name: rules.weighted(stack, _of(shares, name)), rank, space)
 
 
 def linear(adapters: Sequence[Adapter], *, weights: Weights, rank: int | None = None, space: Space = "product") -> Adapter:
@@ -40,7 +41,7 @@ def linear(adapters: Sequence[Adapter], *, weights: Weights, rank: int | None = 
 def slerp(adapters: Sequence[Adapter], *, t: float = 0.5, rank: int | None = None, space: Space = "product") -> Adapter:
     """From the first adapter (t=0) to the second (t=1) along the sphere, module by module."""
     _count(adapters, 2, "slerp")
-    return merged(adapters, lambda stack, name: rules.on_sphere(stack[0], stack[1], t), rank, space, axes=False)
+    return merged(adapters, lambda stack, name: rules.on_sphere(stack[0], stack[1], t), rank, space)
 
 
 def split(
@@ -53,7 +54,7 @@ def split(
     def rule(stack: torch.Tensor, name: str) -> torch.Tensor:
         return rules.on_sphere(stack[0], stack[1], t if _of(depth, name) < at else 1 - t)
 
-    return merged(adapters, rule, rank, space, axes=False)
+    return merged(adapters, rule, rank, space)
 
 
 def extrapolate(adapters: Sequence[Adapter], *, by: float = 0.5, rank: int | None = None, space: Space = "product") -> Adapter:
@@ -77,10 +78,10 @@ def ties(
     """
     shares = per_module(weights, adapters)
 
-    def rule(stack: torch.Tensor, name: str) -> torch.Tensor:
-        return rules.elected(rules.largest(stack, _share(density)), _of(shares, name), twice=twice)
+    def join(stack: torch.Tensor, name: str) -> torch.Tensor:
+        return rules.elected(stack, _of(shares, name), twice=twice)
 
-    return merged(adapters, rule, rank, space)
+    return merged(adapters, Entries(join, _share(density)), rank, space)
 
 
 def dare(
@@ -143,21 +144,21 @@ def breadcrumbs(
     """Model Breadcrumbs (arXiv 2312.06795): without the largest share `gamma` and the smallest entries, then the weighted sum."""
     shares = per_module(weights, adapters)
 
-    def rule(stack: torch.Tensor, name: str) -> torch.Tensor:
-        return rules.weighted(rules.largest(stack, _share(density), gamma), _of(shares, name))
+    def join(stack: torch.Tensor, name: str) -> torch.Tensor:
+        return rules.weighted(stack, _of(shares, name))
 
-    return merged(adapters, rule, rank, space)
+    return merged(adapters, Entries(join, _share(density), gamma), rank, space)
 
 
 def prune(adapters: Sequence[Adapter], *, density: float = 0.5, rank: int | None = None, space: Space = "product") -> Adapter:
     """One adapter with its largest entries only."""
     _count(adapters, 1, "prune")
-    return merged(adapters, lambda stack, name: rules.largest(stack, _share(density))[0], rank, space)
+    return merged(adapters, Entries(lambda stack, name: stack[0], _share(density)), rank, space)
 
 
 def model_stock(adapters: Sequence[Adapter], *, rank: int | None = None, space: Space = "product") -> Adapter:
     """Model Stock (arXiv 2403.19522): the mean, nearer to the base the less the adapters agree, module by module."""
-    return merged(adapters, lambda stack, name: rules.stock(stack), rank, space, axes=False)
+    return merged(adapters, lambda stack, name: rules.stock(stack), rank, space)
 
 
 METHODS: Mapping[str, Callable[..., Adapter]] = {
@@ -215,10 +216,10 @@ def _dropping(
     """Every entry kept with its chance, then what is left joined by a rule: the DARE family."""
     shares = per_module(weights, adapters)
 
-    def rule(stack: torch.Tensor, name: str) -> torch.Tensor:
-        return join(rules.dropped(stack, chances(stack), seed.fold(name), rescale=rescale), _of(shares, name))
+    def joined(stack: torch.Tensor, name: str) -> torch.Tensor:
+        return join(stack, _of(shares, name))
 
-    return merged(adapters, rule, rank, space)
+    return merged(adapters, Entries(joined, chances=chances, seed=seed, rescale=rescale), rank, space)
 
 
 def _even(density: float) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from llmevo.core import Seed
+
+Join = Callable[[torch.Tensor, str], torch.Tensor]
+"""From the stack of one tensor of every adapter, (adapters, ...), and its name, to the merged tensor (...)."""
+Band = tuple[torch.Tensor, torch.Tensor]
+"""The smallest and the largest magnitude that stay, per adapter."""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A rule that looks at single entries: some stay, by their size or by chance, and those are joined.
+
+    With a `density` it is the largest ones of each tensor, without the very largest share `skip`; with `chances` every entry has its
+    probability, which may depend on its row.
+    """
+
+    join: Join
+    density: float | None = None
+    skip: float = 0.0
+    chances: Callable[[torch.Tensor], torch.Tensor] | None = None
+    seed: Seed = Seed(0)  # noqa: RUF009 (a value)
+    rescale: bool = True
+
+    def __call__(self, stack: torch.Tensor, name: str) -> torch.Tensor:
+        """The merged tensor of a stack that is there as a whole."""
+        bounds = None if self.density is None else band(stack.flatten(1).abs(), *places(stack[0].numel(), self.density, self.skip))
+        return self.part(stack, name, bounds, self.seed.fold(name))
+
+    def part(self, stack: torch.Tensor, name: str, bounds: Band | None, seed: Seed) -> torch.Tensor:
+        """The same of some rows, when the bounds are known. The seed is that of these rows."""
+        if bounds is not None:
+            stack = within(stack, bounds)
+        if self.chances is not None:
+            stack = dropped(stack, self.chances(stack), seed, rescale=self.rescale)
+        return self.join(stack, name)
 
 
 def weighted(stack: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:
@@ -15,30 +50,41 @@ def weighted(stack: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:
     return torch.tensordot(torch.tensor(weights, dtype=stack.dtype), stack, dims=1)
 
 
-def largest(stack: torch.Tensor, density: float, skip: float = 0.0) -> torch.Tensor:
-    """Every tensor with the share `density` of its entries that are largest in magnitude; the largest `skip` of all are left out, too."""
-    flat = stack.flatten(1)
-    count = flat.shape[1]
+def places(count: int, density: float, skip: float) -> tuple[int, int]:
+    """Where the smallest and the largest entry that stay stand among `count` in ascending order, counted from 1."""
     top = int(skip * count)
     keep = min(count - top, max(1, round(density * count)))
-    order = flat.abs().argsort(dim=1, descending=True, stable=True)[:, top : top + keep]
-    mask = torch.zeros_like(flat).scatter_(1, order, 1.0)
-    return (flat * mask).view_as(stack)
+    return count - top - keep + 1, count - top
+
+
+def band(magnitudes: torch.Tensor, low: int, high: int) -> Band:
+    """The magnitudes at these places, per row."""
+    smallest = magnitudes.kthvalue(low, dim=1).values
+    largest = magnitudes.amax(dim=1) if high == magnitudes.shape[1] else magnitudes.kthvalue(high, dim=1).values
+    return smallest, largest
+
+
+def within(stack: torch.Tensor, bounds: Band) -> torch.Tensor:
+    """The entries whose magnitude lies within the bounds, zero elsewhere; those that are as large as a bound stay."""
+    low, high = (bound.view(-1, *[1] * (stack.dim() - 1)) for bound in bounds)
+    size = stack.abs()
+    return stack * ((size >= low) & (size <= high))
 
 
 def dropped(stack: torch.Tensor, keep: torch.Tensor, seed: Seed, *, rescale: bool) -> torch.Tensor:
     """Every entry kept with its probability; what stays is divided by it, so that the expectation is unchanged, if `rescale`."""
     draws = torch.from_numpy(seed.rng().random(stack.shape, dtype=np.float32))
-    kept = torch.where(draws < keep, stack, torch.zeros_like(stack))
+    kept = stack * (draws < keep)
     return kept / keep.clamp_min(1e-8) if rescale else kept
 
 
 def by_rank(stack: torch.Tensor, density: float, epsilon: float) -> torch.Tensor:
     """Probabilities of keeping: from density - epsilon/2 for the smallest entry of a row to density + epsilon/2 for the largest."""
-    rows = stack.reshape(-1, stack.shape[-1])
-    ranks = rows.abs().argsort(dim=1, stable=True).argsort(dim=1, stable=True).to(stack.dtype)
-    keep = density - epsilon / 2 + epsilon * ranks / max(rows.shape[1] - 1, 1)
-    return keep.view_as(stack)
+    rows = stack.abs().reshape(-1, stack.shape[-1])
+    order = torch.from_numpy(np.argsort(rows.numpy(), axis=1, kind="stable"))
+    width = rows.shape[1]
+    chances = density - epsilon / 2 + epsilon * torch.arange(width, dtype=stack.dtype) / max(width - 1, 1)
+    return torch.empty_like(rows).scatter_(1, order, chances.expand(len(rows), -1)).view_as(stack)
 
 
 def elected(stack: torch.Tensor, weights: Sequence[float], *, twice: bool = False) -> torch.Tensor:
@@ -46,12 +92,13 @@ def elected(stack: torch.Tensor, weights: Sequence[float], *, twice: bool = Fals
 
     `twice` divides a weighted sum, whose weights sum to 1 already, by the number of voters as well.
     """
-    w = torch.tensor(weights, dtype=stack.dtype).view(-1, *[1] * (stack.dim() - 1))
-    voices = w * stack
-    agree = (voices.sign() == voices.sum(0).sign()) & (voices != 0)
-    shares = (agree if twice else w.abs() * agree).sum(0)
-    total = (voices * agree).sum(0) / (w.abs().sum() if twice else 1.0)
-    return torch.where(shares > 0, total / shares.clamp_min(1e-12), torch.zeros_like(total))
+    w = torch.tensor(weights, dtype=stack.dtype)
+    voices = w.view(-1, *[1] * (stack.dim() - 1)) * stack
+    whole = voices.sum(0)
+    agree = torch.where(whole > 0, voices > 0, (voices < 0) & (whole < 0)).to(stack.dtype)
+    total = (voices * agree).sum(0)
+    shares = agree.sum(0) * w.abs().sum() if twice else torch.tensordot(w.abs(), agree, dims=1)
+    return total / shares.clamp_min(1e-12)
 
 
 def on_sphere(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:

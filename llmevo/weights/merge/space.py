@@ -2,62 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
 
 from llmevo.core import ConfigError
 from llmevo.weights.adapter import Adapter, LowRank
+from llmevo.weights.merge import dense
+from llmevo.weights.merge.basis import common
+from llmevo.weights.merge.rules import Entries, Join
 
 Space = Literal["product", "delta", "factors"]
-Rule = Callable[[torch.Tensor, str], torch.Tensor]
-"""From the stack of one tensor of every adapter, (adapters, ...), and its name, to the merged tensor (...)."""
+LOT = 1 << 24
+"""Numbers in the factors of the modules that are merged together: little memory, few calls."""
 
 
-def merged(adapters: Sequence[Adapter], rule: Rule, rank: int | None, space: Space, *, axes: bool = True) -> Adapter:
-    """Every module of the adapters, merged by a rule. `axes` False when the rule does not care in which basis it looks."""
-    made = {}
-    for module in modules(adapters):
-        changes = [adapter[module] for adapter in adapters]
-        if space == "factors":
-            made[module] = _factors(changes, rule, module)
-            continue
-        keep = rank or max(change.rank for change in changes)
-        if space == "delta":
-            made[module] = compress(rule(torch.stack([change.delta() for change in changes]), module), keep)
-        else:
-            left, cores, right = common(changes, axes=axes)
-            made[module] = compress(rule(cores, module), keep, left, right)
-    return made
+def merged(adapters: Sequence[Adapter], rule: Join | Entries, rank: int | None, space: Space) -> Adapter:
+    """Every module of the adapters, merged by a rule: one for entries, which cares in which basis it looks, or one that does not."""
+    names = modules(adapters)
+    made: dict[str, LowRank] = {}
+    if space == "factors":
+        made = {name: _factors([adapter[name] for adapter in adapters], rule, name) for name in names}
+    elif space == "delta" and isinstance(rule, Entries):
+        for name in names:
+            changes = [adapter[name] for adapter in adapters]
+            made[name] = dense.merged(changes, rule, _keep(changes, rank), name)
+    else:
+        for lot in _lots(adapters, names):
+            each = [[adapter[name] for adapter in adapters] for name in lot]
+            basis = common(each, axes=isinstance(rule, Entries))
+            cores = torch.stack([rule(stack.float(), name) for name, stack in zip(lot, basis.cores, strict=True)]).double()
+            made.update(zip(lot, basis.compressed(cores, _keep(each[0], rank)), strict=True))
+    return {name: made[name] for name in names}
 
 
-def common(changes: Sequence[LowRank], *, axes: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The changes in one orthonormal basis: change i = left @ cores[i] @ right, (out, p), (n, p, q), (q, in); exact.
-
-    Inner products of cores are those of the changes. With `axes` the basis is turned to the principal axes of all changes together, so
-    that it does not depend on their order (after KnOTS, arXiv 2410.19735).
-    """
-    left, up = torch.linalg.qr(torch.cat([change.up for change in changes], dim=1))
-    right, down = torch.linalg.qr(torch.cat([change.down for change in changes]).T)
-    widths = [change.rank for change in changes]
-    pairs = zip(up.split(widths, dim=1), down.split(widths, dim=1), strict=True)
-    cores = torch.stack([u @ d.T for u, d in pairs])
-    if axes:
-        turn = torch.linalg.svd(torch.cat(list(cores), dim=1), full_matrices=False)[0]
-        back = torch.linalg.svd(torch.cat(list(cores), dim=0), full_matrices=False)[2]
-        left, cores, right = left @ turn, turn.T @ cores @ back.T, right @ back.T
-    return left, cores, right.T
-
-
-def compress(core: torch.Tensor, rank: int, left: torch.Tensor | None = None, right: torch.Tensor | None = None) -> LowRank:
-    """The best change of at most this rank (Eckart and Young) for `left @ core @ right`, its strength shared evenly by both factors."""
-    u, s, v = torch.linalg.svd(core, full_matrices=False)
-    root = s[:rank].sqrt()
-    up, down = u[:, :rank] * root, root[:, None] * v[:rank]
-    return LowRank(
-        (down if right is None else down @ right).contiguous(), (up if left is None else left @ up).contiguous()
-    )
+def shortened(change: LowRank, rank: int) -> LowRank:
+    """The best change of a smaller rank."""
+    basis = common([[change]], axes=False)
+    return basis.compressed(basis.cores[:, 0], rank)[0]
 
 
 def modules(adapters: Sequence[Adapter]) -> list[str]:
@@ -75,7 +58,22 @@ def modules(adapters: Sequence[Adapter]) -> list[str]:
     return names
 
 
-def _factors(changes: Sequence[LowRank], rule: Rule, module: str) -> LowRank:
+def _keep(changes: Sequence[LowRank], rank: int | None) -> int:
+    return rank or max(change.rank for change in changes)
+
+
+def _lots(adapters: Sequence[Adapter], names: Sequence[str]) -> Iterator[list[str]]:
+    """Modules of one shape and the same ranks, so many that their factors stay small."""
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for name in names:
+        alike.setdefault((*adapters[0][name].shape, *(adapter[name].rank for adapter in adapters)), []).append(name)
+    for (out, into, *ranks), some in alike.items():
+        size = max(1, LOT // (sum(ranks) * (out + into)))
+        for start in range(0, len(some), size):
+            yield some[start : start + size]
+
+
+def _factors(changes: Sequence[LowRank], rule: Join, module: str) -> LowRank:
     ranks = sorted({change.rank for change in changes})
     if len(ranks) > 1:
         raise ConfigError(f"{module}: factors of ranks {ranks} cannot be merged one by one: use space='product'")
