@@ -24,6 +24,7 @@ from llmevo.core import (
     Individual,
     Pause,
     Seed,
+    StorageError,
     Usage,
     View,
     canonical,
@@ -281,6 +282,39 @@ def export_best(folder: Path, output: Path) -> Path:
         database.close()
 
 
+def export_parts(folder: Path, output: Path) -> list[Path]:
+    """Writes the parts of a run's best into a folder: a text to a file of its own (JSON where it has parts itself), weights to a PEFT
+    folder. Raises `ConfigError` when nobody lived or the folder is not empty.
+    """
+    from llmevo.config.adapters import export_genome
+    from llmevo.report.summary import open_record, summarise
+
+    best = summarise(folder, KINDS).best
+    if best is None:
+        raise ConfigError(f"{folder}: nobody lived in this run yet; there is no best")
+    written = []
+    database = open_record(folder)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        if any(output.iterdir()):
+            raise ConfigError(f"{output} is not empty: choose another folder")
+        for name, member in best.genome.members.items():
+            texts = getattr(member, "parts", None)
+            if texts is None:
+                written.append(export_genome(member, dict(database.rows("meta")), output / name))
+            elif len(texts) == 1:
+                written.append(output / f"{name}.txt")
+                written[-1].write_text(next(iter(texts.values())) + "\n", encoding="utf-8")
+            else:
+                written.append(output / f"{name}.json")
+                written[-1].write_text(json.dumps(dict(texts), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{output} cannot be written: {error}") from error
+    finally:
+        database.close()
+    return written
+
+
 class _AnyKey(dict[str, str]):
     """An environment for a replay, which asks no model and therefore needs no key."""
 
@@ -294,4 +328,4 @@ class _AnyKey(dict[str, str]):
         return True
 
 
-__all__ = ["Result", "export_best", "replay_run", "run"]
+__all__ = ["Result", "export_best", "export_parts", "replay_run", "run"]

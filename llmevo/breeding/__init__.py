@@ -3,6 +3,8 @@
 from llmevo.breeding.combine import Bandit, Chain, Given, Ladder, Only, Reassess, Weighted, chain, ladder
 from llmevo.breeding.novelty import Known, Traces
 from llmevo.breeding.pareto import crowded_tournament, frontier, nondominated
+from llmevo.breeding.parts import ANY, EACH, Either, Foremost, PartCrossover, on
+from llmevo.breeding.product import Joined, Product
 from llmevo.breeding.selection import BestFirst, Roles, Roulette, Tournament, distinct, rank, roulette, swarm, targets, uniform
 from llmevo.breeding.shaping import boltzmann, centered_rank, flat, linear_rank, proportional
 from llmevo.breeding.sharing import Attraction, resource_sharing, shared
@@ -24,9 +26,58 @@ from llmevo.breeding.succession import (
 from llmevo.breeding.turns import InTurn
 
 __all__ = [
-    "Attraction", "Bandit", "BestFirst", "Chain", "Comma", "Compete", "Given", "InTurn", "Known", "Ladder", "Lottery", "Only",
-    "Reassess", "Roles", "Roulette", "Tournament", "Traces", "Weighted", "always_replace", "boltzmann", "centered_rank",
-    "chain", "compete", "crowded_tournament", "distinct", "flat", "frontier", "keep_all", "ladder", "linear_rank",
-    "nondominated", "one_to_one", "per_case", "per_cell", "proportional", "rank", "ranked", "resource_sharing", "roulette",
-    "seated", "shared", "swarm", "targets", "truncation", "unchanged", "uniform",
+    "ANY",
+    "EACH",
+    "Attraction",
+    "Bandit",
+    "BestFirst",
+    "Chain",
+    "Comma",
+    "Compete",
+    "Either",
+    "Foremost",
+    "Given",
+    "InTurn",
+    "Joined",
+    "Known",
+    "Ladder",
+    "Lottery",
+    "Only",
+    "PartCrossover",
+    "Product",
+    "Reassess",
+    "Roles",
+    "Roulette",
+    "Tournament",
+    "Traces",
+    "Weighted",
+    "always_replace",
+    "boltzmann",
+    "centered_rank",
+    "chain",
+    "compete",
+    "crowded_tournament",
+    "distinct",
+    "flat",
+    "frontier",
+    "keep_all",
+    "ladder",
+    "linear_rank",
+    "nondominated",
+    "on",
+    "one_to_one",
+    "per_case",
+    "per_cell",
+    "proportional",
+    "rank",
+    "ranked",
+    "resource_sharing",
+    "roulette",
+    "seated",
+    "shared",
+    "swarm",
+    "targets",
+    "truncation",
+    "unchanged",
+    "uniform",
 ]  # fmt: skip

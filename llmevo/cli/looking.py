@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llmevo.cli.app import AsJson, Output, RunDir, app
 from llmevo.cli.speaking import echo, print_json, tell
 from llmevo.core.errors import ConfigError, StorageError
+
+if TYPE_CHECKING:
+    from llmevo.report.summary import Summary
 
 
 @app.command()
@@ -30,7 +33,7 @@ def show(folder: RunDir, as_json: AsJson = False) -> None:
 
 @app.command()
 def best(folder: RunDir, output: Output = None, as_json: AsJson = False) -> None:
-    """The best of a run, alone: a text to a file or to the screen, an adapter to a PEFT folder."""
+    """The best of a run, alone: a text to a file or to the screen, an adapter to a PEFT folder, several parts to a folder."""
     from llmevo import console
     from llmevo.config import KINDS
     from llmevo.report.summary import summarise
@@ -39,6 +42,9 @@ def best(folder: RunDir, output: Output = None, as_json: AsJson = False) -> None
     if summary.best is None:
         raise ConfigError(f"{folder}: nobody lived in this run yet; there is no best")
     genome: Any = summary.best.genome
+    if hasattr(genome, "members"):
+        _best_parts(summary, folder, output, as_json)
+        return
     if not hasattr(genome, "parts"):
         _best_adapter(genome, folder, output, as_json)
         return
@@ -52,6 +58,23 @@ def best(folder: RunDir, output: Output = None, as_json: AsJson = False) -> None
         print_json(console.best_record(summary))
     else:
         echo(text)
+
+
+def _best_parts(summary: Summary, folder: Path, output: Path | None, as_json: bool) -> None:
+    """The parts of a product: shown, or written as a text file or a PEFT folder each."""
+    from llmevo import console
+    from llmevo.runs import export_parts
+
+    assert summary.best is not None
+    if output is not None:
+        written = [str(path) for path in export_parts(folder, output)]
+    if as_json:
+        print_json({**console.best_record(summary), **({"files": written} if output else {})})
+    elif output is not None:
+        tell("\n".join(["written:", *written]))
+    else:
+        echo("\n".join(f"{name}: {text}" for name, text in console.texts(summary.best.genome).items()))
+        tell(f"write the parts, the adapter as a PEFT folder, with llmevo best {folder} -o FOLDER")
 
 
 def _best_adapter(genome: Any, folder: Path, output: Path | None, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from llmevo.recipes import REFINEMENTS, Plan, planned
 from llmevo.recipes.adapters import AdapterKit
 
 if TYPE_CHECKING:
+    from llmevo.weights.answering import Answering
     from llmevo.weights.asking import Asking
     from llmevo.weights.genome import AdapterGenome
     from llmevo.weights.leaves import Pool
@@ -30,8 +32,19 @@ EXPERTS = "experts"
 EMBEDDED = "embedded"
 
 
-def assemble_adapters(config: RunConfig, task: Task, connections: Connections) -> Search:
-    """The search of a configuration with experts. Reads them, then loads the base model; raises `ConfigError` for what cannot work."""
+@dataclass(frozen=True)
+class Bench:
+    """What a search over adapters stands on: the experts that were read, the base model in memory, and what its record keeps of both."""
+
+    pool: Pool
+    population: Population
+    answering: Answering
+    fingerprint: Mapping[str, str]
+    notes: Mapping[str, str]
+
+
+def bench_of(config: RunConfig, task: Task) -> Bench:
+    """Reads the experts of a configuration, then loads its base model. Raises `ConfigError` for what cannot work."""
     assert config.experts is not None
     base = config.models.base
     if base is None:
@@ -43,17 +56,36 @@ def assemble_adapters(config: RunConfig, task: Task, connections: Connections) -
     need("torch", "weights", "evolving adapters")
     folders = expert_folders(config.experts, task.near)
     pool = _pool(folders, base.model, config.experts)
-    kit = AdapterKit(pool.genomes, seed=Seed.of(config.seed), near=task.near)
-    plan: Plan[Any] = planned(config.recipe, kit, config.settings, task.near)
 
     from llmevo.weights.answering import Answering, Resident
     from llmevo.weights.operators import OPERATORS
 
     population = resident(base.model if base.model == EMBEDDED else _found(base.model, task.near), base)
-    answering = Answering(Resident(population), pool.builder(OPERATORS))
+    where = {
+        "base": pool.base,
+        "revision": pool.experts[0].revision,
+        "folders": [str(folder.resolve()) if folder.is_dir() else str(folder) for folder in folders],
+        "rank": config.experts.rank,
+        "missing": config.experts.missing,
+    }
+    return Bench(
+        pool,
+        population,
+        Answering(Resident(population), pool.builder(OPERATORS)),
+        {"base": population.base.key, "experts": content_key([leaf.key for leaf in pool.genomes])},
+        {EXPERTS: canonical(where)},
+    )
+
+
+def assemble_adapters(config: RunConfig, task: Task, connections: Connections) -> Search:
+    """The search of a configuration with experts, of which the adapter alone evolves."""
+    bench = bench_of(config, task)
+    kit = AdapterKit(bench.pool.genomes, seed=Seed.of(config.seed), near=task.near)
+    plan: Plan[Any] = planned(config.recipe, kit, config.settings, task.near)
     models: dict[str, Model] = {}
     scorer = scorer_of(config, task, connections, models, kit.seed)
-    evaluator = _Evaluators(config, task, scorer, answering, population)
+    first = next((seed for seed in task.seeds if isinstance(seed, str)), "")
+    evaluator = Evaluators(config, task, scorer, bench, first)
     return Search(
         plan,
         evaluator.of(task.dev),
@@ -64,35 +96,26 @@ def assemble_adapters(config: RunConfig, task: Task, connections: Connections) -
         models,
         (),
         {
-            "base": population.base.key,
-            "experts": content_key([leaf.key for leaf in pool.genomes]),
+            **bench.fingerprint,
             "scorer": scorer.key,
             "dev cases": content(task.dev),
             "test cases": content(task.test),
         },
-        {
-            EXPERTS: canonical(
-                {
-                    "base": pool.base,
-                    "revision": pool.experts[0].revision,
-                    "folders": [str(folder.resolve()) if folder.is_dir() else str(folder) for folder in folders],
-                    "rank": config.experts.rank,
-                    "missing": config.experts.missing,
-                }
-            )
-        },
+        bench.notes,
     )
 
 
-class _Evaluators:
-    """How adapters are scored: directly where the right answer is fixed, else by the scorer on decoded answers."""
+class Evaluators:
+    """How adapters are scored under one prompt: directly where the right answer is fixed, else by the scorer on decoded answers.
 
-    def __init__(self, config: RunConfig, task: Task, scorer: Scorer, answering: Any, population: Population) -> None:
+    With `shows` answers are always given in words, so that what went wrong can be shown to those who write prompts.
+    """
+
+    def __init__(self, config: RunConfig, task: Task, scorer: Scorer, bench: Bench, prompt: str, *, shows: bool = False) -> None:
         from llmevo.weights.asking import Asking
 
-        first = next((seed for seed in task.seeds if isinstance(seed, str)), "")
-        self.asking: Asking = Asking(population.base, first, task.template)
-        self.answering, self.task, self.scorer = answering, task, scorer
+        self.asking: Asking = Asking(bench.population.base, prompt, task.template)
+        self.answering, self.task, self.scorer, self.shows = bench.answering, task, scorer, shows
         self.labels = label_names(config.task.cases.labels) if config.task.cases.labels else ()
         self.measure = config.task.fitness
         self.fixed = config.task.scorer == "exact"
@@ -100,12 +123,13 @@ class _Evaluators:
     def of(self, cases: Sequence[Case], *, selects: bool = True) -> Evaluate[Any]:
         from llmevo.weights.phenotypes import Adapted, Graded, among_labels, fixed_targets
 
-        if self.fixed:
-            measure: Any = "likelihood" if selects and self.measure == "likelihood" else "exact"
+        likely = selects and self.measure == "likelihood"
+        if self.fixed and (likely or not self.shows):
+            measure: Any = "likelihood" if likely else "exact"
             if self.labels:
                 return Graded(self.answering, lambda some: among_labels(self.asking, some, self.labels), cases, measure=measure)
             return Graded(self.answering, lambda some: fixed_targets(self.asking, some), cases, measure=measure)
-        if self.measure == "likelihood":
+        if self.measure == "likelihood" and not self.fixed:
             raise ConfigError("`fitness: likelihood` needs fixed targets (`scorer: exact`), not a scorer of answers")
         answers = Adapted(self.answering, self.asking, labels=self.labels, most=self.task.max_tokens or 64)
         return Evaluator(answers, tuple(cases), self.scorer)

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from llmevo.breeding import Product
 from llmevo.config.schema import RunConfig
 from llmevo.config.task import Task
 from llmevo.core import ConfigError, Evaluate, Genome, Seed, Variation, content_key
@@ -25,7 +26,7 @@ from llmevo.text import Encoded, Likelihood, Prompted, TextGenome, sentence_enco
 from llmevo.text.bag import bag_of_words
 from llmevo.weights.genome import AdapterGenome
 
-KINDS: Mapping[str, type[Genome]] = {TextGenome.kind: TextGenome, AdapterGenome.kind: AdapterGenome}
+KINDS: Mapping[str, type[Genome]] = {one.kind: one for one in (TextGenome, AdapterGenome, Product)}
 """The genomes that run files may hold, by kind."""
 
 EDITS = "edits"
@@ -61,6 +62,10 @@ class Search:
 
 def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
     """The search of a configuration. Opens no connection; raises `ConfigError` for a missing key, model, operator or setting."""
+    if config.genome is not None:
+        from llmevo.config.joint import assemble_joint
+
+        return _confirming(assemble_joint(config, task, connections), config)
     if config.experts is not None:
         from llmevo.config.adapters import assemble_adapters
 
@@ -73,10 +78,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
     models: dict[str, Model] = {}
     if task.encoder is None:
         models["task"] = connections.connect(_spec(config.models.task or next(iter(config.models.operators), None), "task", task.near))
-    writers = config.models.operators or (config.models.task,)
-    if any(writer is None or writer.model != EDITS for writer in writers):
-        for i, writer in enumerate(writers, start=1):
-            models[f"operator {i}" if i > 1 else "operator"] = connections.connect(_spec(writer, "operator", task.near))
+    models |= writers_of(config, task, connections)
     seed = Seed.of(config.seed)
     scorer = scorer_of(config, task, connections, models, seed)
     kit = TextKit(
@@ -118,11 +120,19 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
             "dev cases": content(task.dev),
             "test cases": content(task.test),
             **({} if task.shots is None else {"examples": task.shots.key}),
-            "seeds": content_key([dict(one) if isinstance(one, Mapping) else one for one in task.seeds]),
-            "operator model": " and ".join(model.key for role, model in models.items() if role.startswith("operator")) or EDITS,
+            **told_by(task, models),
         },
     )
     return _confirming(search, config)
+
+
+def writers_of(config: RunConfig, task: Task, connections: Connections) -> dict[str, Model]:
+    """The models that write children, by role; none where blind edits stand in their place."""
+    writers = config.models.operators or (config.models.task,)
+    if all(writer is not None and writer.model == EDITS for writer in writers):
+        return {}
+    roles = ["operator", *(f"operator {i}" for i in range(2, len(writers) + 1))]
+    return {role: connections.connect(_spec(one, "operator", task.near)) for role, one in zip(roles, writers, strict=True)}
 
 
 def _confirming(search: Search, config: RunConfig) -> Search:
@@ -141,6 +151,13 @@ def scorer_of(config: RunConfig, task: Task, connections: Connections, models: d
         return task.scorer
     models["judge"] = connections.connect(_spec(config.models.judge, "judge", task.near))
     return task.scorer.by(models["judge"], seed)
+
+
+def told_by(task: Task, models: Mapping[str, Model]) -> dict[str, str]:
+    """Keys of the prompts to begin with and of those who write their children."""
+    writers = [model.key for role, model in models.items() if role.startswith("operator")]
+    seeds = [dict(one) if isinstance(one, Mapping) else one for one in task.seeds]
+    return {"seeds": content_key(seeds), "operator model": " and ".join(writers) or EDITS}
 
 
 def content(cases: Sequence[Case]) -> str:

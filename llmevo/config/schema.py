@@ -130,6 +130,9 @@ class StopConfig(Section):
     all births; by default any number, and a failed one never wins."""
 
 
+Part = Literal["prompt", "shots", "adapter"]
+
+
 class RunConfig(Section):
     """A run file. The settings of the recipe stand beside these keys and are checked against the recipe's signature."""
 
@@ -138,6 +141,8 @@ class RunConfig(Section):
     models: Models = Models()
     experts: ExpertsConfig | None = None
     """With experts, adapters of `models: {base: ...}` evolve instead of prompts."""
+    genome: list[Part] | None = None
+    """With experts: what evolves of the prompt, its examples and the adapter, in one genome; without this line the adapter alone."""
     task: TaskConfig
     budget: BudgetConfig = BudgetConfig()
     stop: StopConfig = StopConfig()
@@ -155,6 +160,17 @@ class RunConfig(Section):
     def _likelihood(self) -> RunConfig:
         if self.task.fitness == "likelihood" and self.task.encoder is None and self.experts is None:
             raise ValueError("`fitness: likelihood` needs `phenotype: encoded`, or experts whose targets are fixed")
+        return self
+
+    @model_validator(mode="after")
+    def _parts(self) -> RunConfig:
+        parts = self.genome
+        if parts is not None and self.experts is None:
+            raise ValueError("`genome` says what evolves beside experts; without them it is the prompt, and with `task.shots` its examples")
+        if parts is not None and (not parts or len(set(parts)) < len(parts)):
+            raise ValueError("`genome` names each part that evolves once, e.g. [prompt, adapter]")
+        if self.experts is not None and (self.task.shots is not None) != ("shots" in (parts or ())):
+            raise ValueError("beside experts `task.shots` and `genome: [..., shots]` go together")
         return self
 
 

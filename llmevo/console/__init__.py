@@ -6,6 +6,7 @@ from llmevo.console.inert import Screen, as_json, inert, silence
 from llmevo.console.live import COLUMNS, Live
 from llmevo.console.records import best_record, operator_record, refined_record, result_record, summary_record
 from llmevo.console.tables import show_front, show_operators, show_plan, show_recipes, show_refined, show_result, show_summary
+from llmevo.console.words import texts
 
 __all__ = [
     "COLUMNS",
@@ -26,4 +27,5 @@ __all__ = [
     "show_summary",
     "silence",
     "summary_record",
+    "texts",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from llmevo.console.words import texts
 from llmevo.core import Individual
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def individual_record(one: Individual[Any] | None) -> dict[str, Any] | None:
     return {
         "id": one.id,
         "genome": one.genome.key,
-        "parts": dict(getattr(one.genome, "parts", {})),
+        "parts": texts(one.genome),
         "value": fitness.value,
         "violation": fitness.violation,
         "objectives": dict(fitness.objectives),

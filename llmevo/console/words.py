@@ -7,9 +7,21 @@ from typing import Any
 from llmevo.core import Individual, Usage
 
 
+def texts(genome: Any) -> dict[str, str]:
+    """The texts of a genome by the names of its parts; of a part that is no text its preview, of a genome without parts nothing."""
+    members = getattr(genome, "members", None)
+    if members is None:
+        return dict(getattr(genome, "parts", {}))
+    found: dict[str, str] = {}
+    for name, member in members.items():
+        inner = texts(member)
+        found |= {f"{name}.{part}" if len(inner) > 1 else name: text for part, text in inner.items()} or {name: member.preview()}
+    return found
+
+
 def shown(one: Individual[Any]) -> str:
     """The text of a genome, part by part."""
-    parts = getattr(one.genome, "parts", {})
+    parts = texts(one.genome)
     if len(parts) == 1:
         return str(next(iter(parts.values())))
     return "\n".join(f"{name}: {text}" for name, text in parts.items()) or str(one.genome.preview())

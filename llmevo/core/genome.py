@@ -27,6 +27,10 @@ class Shelf(Blobs, Protocol):
         """Whether the record has the genome of this key already: then another one may name it instead of repeating it."""
         ...
 
+    def keep(self, genome: Genome) -> str:
+        """Writes another genome into the same record, once, and returns its key: for a genome that is made of others."""
+        ...
+
     def genome(self, key: str) -> Genome:
         """The genome of a key that it holds. Raises `StorageError` if it is missing or damaged."""
         ...

@@ -5,29 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmevo.breeding import Chain, Given
+from llmevo.breeding import Chain, Either, Given
 from llmevo.core import ConfigError, Seed, Variation
 from llmevo.library import load_operator
 from llmevo.weights.genome import AdapterGenome
-from llmevo.weights.variations import Differ, Inherit, Merge, Mixed, Noise
+from llmevo.weights.variations import Combined, Differ, Graft, Inherit, Merge, Mixed, Noise
 
 
 class AdapterKit:
-    """Experts, and for every operator file the variation of adapters that takes as many parents: recipes for prompts work here, too."""
+    """Experts, and for every operator file the variation of adapters that takes as many parents: recipes for prompts work here, too.
 
-    def __init__(self, experts: Sequence[AdapterGenome], *, seed: Seed, near: Path | None = None) -> None:
+    `from_base` puts the untouched base model before the experts; noise alone would never leave it, so that one parent may also be
+    joined by an expert.
+    """
+
+    def __init__(
+        self, experts: Sequence[AdapterGenome], *, seed: Seed, near: Path | None = None, from_base: bool = False
+    ) -> None:
         if len(experts) < 2:
             raise ConfigError(f"{len(experts)} experts are given; a search over adapters needs at least two: add folders to `experts`")
         self.experts, self.seed, self._near = tuple(experts), seed, near
-        self.founders: Sequence[Variation[AdapterGenome]] = [Given(one) for one in self.experts]
+        base: list[Variation[AdapterGenome]] = [Combined(self.experts[:1], (0.0,))] if from_base else []
+        self.founders: Sequence[Variation[AdapterGenome]] = [*base, *(Given(one) for one in self.experts)]
+        self._change: Variation[AdapterGenome] = Either((Noise(), Graft(self.experts))) if from_base else Noise()
 
     def operator(self, name: str) -> Variation[AdapterGenome]:
-        """Noise for one parent, a merge and noise for two, differences for three or four, a step with roles for five."""
+        """Noise (or an expert on top) for one parent, a merge and noise for two, differences for three or four, roles for five."""
         arity = load_operator(name, self._near).arity
         if arity == 0:
             return Mixed(self.experts)
         if arity == 1:
-            return Noise()
+            return self._change
         if arity == 2:
             return Chain((Merge(), Noise()))
         if arity in (3, 4):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from weakref import WeakValueDictionary
 
-from llmevo.core import Blobs, Genome, StorageError
+from llmevo.core import Blobs, Genome, StorageError, canonical
 
 CACHED = 256
 """How many genomes are kept while a record is read again: weights may be large, and most have left the population."""
@@ -16,14 +16,22 @@ Row = tuple[str, str]
 
 
 class Genomes:
-    """The shelf of a record. `row` finds what is written of a key; `kinds` maps a genome's kind to its class.
+    """The shelf of a record. `row` finds what is written of a key, `write` adds a key, a kind and a record; `kinds` maps a genome's kind to
+    its class.
 
     What was read is not read again as long as anybody holds it, so a long line of descent comes back in as many steps as it has genomes.
     """
 
-    def __init__(self, blobs: Blobs, kinds: Mapping[str, type[Genome]], row: Callable[[str], Row | None], where: object = "") -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        kinds: Mapping[str, type[Genome]],
+        row: Callable[[str], Row | None],
+        where: object = "",
+        write: Callable[[str, str, str], None] | None = None,
+    ) -> None:
         self.put, self.get = blobs.put, blobs.get
-        self._kinds, self._row, self._where = kinds, row, where
+        self._kinds, self._row, self._where, self._write = kinds, row, where, write
         self._cache: dict[str, Genome] = {}
         self._alive: WeakValueDictionary[str, Genome] = WeakValueDictionary()
         self._written: set[str] = set()
@@ -34,6 +42,17 @@ class Genomes:
     def wrote(self, key: str) -> None:
         """Notes that a genome stands in the record."""
         self._written.add(key)
+
+    def keep(self, genome: Genome) -> str:
+        """Writes a genome of which another one is made, before that one. Who only reads a record keeps what he dumps to himself."""
+        if not self.holds(genome.key):
+            row = (genome.kind, canonical(genome.dump(self)))
+            self.wrote(genome.key)
+            if self._write is None:
+                self._cache[genome.key] = genome
+            else:
+                self._write(genome.key, *row)
+        return genome.key
 
     def genome(self, key: str) -> Genome:
         """The genome of a key. Raises `StorageError` if it is missing, of an unknown kind, or reads back as another one."""

@@ -28,7 +28,7 @@ class Journal:
         self.database = database
         self.history = START
         """Hash over everything told so far: matings, genomes, values and case scores, in order."""
-        self._genomes = Genomes(blobs, kinds, self._row, database.path)
+        self._genomes = Genomes(blobs, kinds, self._row, database.path, self._write)
         self._asked: dict[int, list[str]] = {j: json.loads(ids) for j, ids in database.rows("cohorts")}
         self._births: dict[tuple[int, int], str] = {(j, i): record for j, i, record in database.rows("births")}
         self._told: dict[int, str] = dict(database.rows("told"))
@@ -73,10 +73,8 @@ class Journal:
     def born(self, j: int, births: Mapping[int, Birth[Any]]) -> None:
         """Notes births of cohort j, by their place in it. They are written soon, at the latest when the cohort is told."""
         for i, birth in births.items():
-            if isinstance(birth, Individual) and not self._genomes.holds(birth.genome.key):
-                record = canonical(birth.genome.dump(self._genomes))
-                self._unwritten.append(("genomes", (birth.genome.key, birth.genome.kind, record)))
-                self._genomes.wrote(birth.genome.key)
+            if isinstance(birth, Individual):
+                self._genomes.keep(birth.genome)
             self._unwritten.append(("births", (j, i, canonical(birth_record(birth)))))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self.flush)
@@ -122,6 +120,9 @@ class Journal:
         record = json.loads(text)
         key = record.get("genome")
         return birth_from(record, {} if key is None else {key: self._genomes.genome(key)})
+
+    def _write(self, key: str, kind: str, record: str) -> None:
+        self._unwritten.append(("genomes", (key, kind, record)))
 
     def _row(self, key: str) -> tuple[str, str] | None:
         rows = self.database.rows("genomes", "WHERE key = ?", (key,))

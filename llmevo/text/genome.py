@@ -65,6 +65,19 @@ class TextGenome:
         place = self.named(None) if name is None else name
         return TextGenome({**self._parts, place: text})
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parts, in order."""
+        return tuple(self._parts)
+
+    def taken(self, name: str) -> TextGenome:
+        """A part alone, under its name. Raises `ValueError` that names the parts there are."""
+        return TextGenome({name: self.part(name)})
+
+    def put(self, name: str, part: TextGenome) -> TextGenome:
+        """The genome with one part replaced by the only one of another genome."""
+        return self.with_part(name, part.text)
+
     def preview(self) -> str:
         """One line: the texts with control and bidirectional characters shown as escapes, so that a terminal obeys none."""
         named = len(self._parts) > 1

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from llmevo.breeding.parts import on
 from llmevo.core.context import Context
 from llmevo.core.contracts import Variation
 from llmevo.core.individual import Individual
@@ -14,7 +15,6 @@ from llmevo.library.operator import Template
 from llmevo.llm.contract import LLM
 from llmevo.text.genome import TextGenome
 from llmevo.text.instruct import Instruct
-from llmevo.text.parts import on
 
 QUESTION, ANSWER = "question", "answer"
 """The parts of a genome that is an answer: how it was asked for, and what came."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from llmevo.breeding.parts import on
 from llmevo.core.context import Context
 from llmevo.core.contracts import Variation
 from llmevo.core.errors import ConfigError, VariationFailed
@@ -16,7 +17,6 @@ from llmevo.core.individual import Individual
 from llmevo.core.variation import VariationBase
 from llmevo.fitness.contract import Case
 from llmevo.text.genome import TextGenome
-from llmevo.text.parts import on
 
 if TYPE_CHECKING:
     import numpy as np
@@ -128,7 +128,8 @@ class WithShots(VariationBase):
             return prompt.with_part(SHOTS, packed(self.edits.drawn(context.seed.fold("drawn").rng())))
         if context.seed.fold("what").rng().random() < self.rate:
             return await self.edits(parents[:1], context)
-        return await on(PROMPT, self.variation)(parents, context)
+        child: TextGenome = await on(PROMPT, self.variation)(parents, context)
+        return child
 
 
 def _drawn(shots: Sequence[Shot], rng: np.random.Generator) -> Shot:

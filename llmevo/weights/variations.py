@@ -146,6 +146,26 @@ class Scale(VariationBase):
 
 
 @dataclass(frozen=True)
+class Graft(VariationBase):
+    """One parent and, on top of it, one of the experts at a strength that is drawn: the way from the base model to any of them."""
+
+    experts: tuple[AdapterGenome, ...]
+    low: float = -0.5
+    high: float = 1.0
+    arity: ClassVar[int | None] = 1
+
+    @property
+    def key(self) -> str:
+        """The experts and the range."""
+        return named("graft", {"of": [one.key for one in self.experts], "range": (self.low, self.high)})
+
+    async def __call__(self, parents: Parents, context: Context) -> AdapterGenome:
+        rng = context.seed.rng()
+        expert = self.experts[int(rng.integers(len(self.experts)))]
+        return combination([parents[0].genome, expert], [1.0, round(float(rng.uniform(self.low, self.high)), 4)], "product")
+
+
+@dataclass(frozen=True)
 class Split(VariationBase):
     """M2N2's crossover (arXiv 2508.16204): SLERP of two parents, changing sides at a random depth. The rate t is drawn, too."""
 

@@ -14,8 +14,13 @@ import pytest
 from llmevo.breeding import (
     Bandit,
     Comma,
+    Either,
+    Foremost,
     Given,
+    Joined,
     Lottery,
+    PartCrossover,
+    Product,
     Reassess,
     Roles,
     Roulette,
@@ -25,6 +30,7 @@ from llmevo.breeding import (
     boltzmann,
     chain,
     keep_all,
+    on,
     one_to_one,
     per_case,
     per_cell,
@@ -55,6 +61,7 @@ from llmevo.text.genome import TextGenome
 
 DIGITS = [Digits(tuple(int(c) for c in f"{i:06d}")) for i in range(8)]
 TEXTS = [TextGenome(f"Decide whether the review, number {i}, is good; answer with one word.") for i in range(8)]
+BOTH = [Product({"digits": digits, "words": text}) for digits, text in zip(DIGITS, TEXTS, strict=True)]
 CELL = per_cell(lambda measures: measures[0] > 0)
 
 
@@ -67,6 +74,7 @@ def average(parents: Any, rng: Any) -> list[int]:
 GENOMES = [
     DIGITS[0], Digits(()), TEXTS[0], TextGenome({"a": "x", "b": "y"}), TextGenome({"b": "y", "a": "x"}), TextGenome({"a": "xb", "b": "y"}),
     TextGenome("\x00\ud800\u202e"), TextGenome("a\nb\r\nc\u2028d"), TextGenome(""), TextGenome("{{x}}<prompt>"),
+    BOTH[0], Product({"words": TEXTS[0], "digits": DIGITS[0]}), Product({"words": TEXTS[0]}), Product({"both": BOTH[0]}),
 ]  # fmt: skip
 
 
@@ -115,6 +123,9 @@ VARIATIONS: list[Any] = [
     (Toy("differ", differ, 4), DIGITS, 4), (Toy("step", step, 5, ticks=4), DIGITS, 5), (Toy("average", average, None), DIGITS, 3),
     (Given(DIGITS[0]), DIGITS, 0), (Reassess(), DIGITS, 1), (chain(Toy("a", average, 2), Toy("b", mutate, 1)), DIGITS, 2),
     (WordEdits(), TEXTS, 1), (Splice(), TEXTS, 2), (Cut(), TEXTS, 2), (Given(TEXTS[0]), TEXTS, 0),
+    (on("digits", Toy("cross", cross, 2)), BOTH, 2), (on("words", WordEdits()), BOTH, 1), (PartCrossover(), BOTH, 2),
+    (Either([on("digits", Toy("mutate", mutate, 1)), on("words", WordEdits())]), BOTH, 1),
+    (Foremost(on("words", WordEdits()), 3), BOTH, 3), (Joined({"a": Given(DIGITS[0]), "b": Toy("fresh", fresh(), 0)}), BOTH, 0),
 ]  # fmt: skip
 
 
@@ -154,7 +165,7 @@ def test_a_variation_that_never_gives_a_child_is_found() -> None:
 POOLED = [uniform, rank, roulette, Roulette(boltzmann(0.3)), Tournament(1), Tournament(2), Tournament(99)]
 
 
-@pytest.mark.parametrize("genomes", [DIGITS, TEXTS], ids=["digits", "texts"])
+@pytest.mark.parametrize("genomes", [DIGITS, TEXTS, BOTH], ids=["digits", "texts", "both"])
 @pytest.mark.parametrize("selection", POOLED, ids=str)
 @pytest.mark.parametrize("arity", [0, 1, 2, 3, None])
 def test_selections(selection: Any, arity: int | None, genomes: Any) -> None:

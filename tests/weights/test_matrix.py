@@ -1,4 +1,4 @@
-"""The matrix: every selection and succession over a text problem and a weight problem; only founders, variation and evaluation change."""
+"""The matrix: every selection and succession over texts, weights and both at once; only founders, variation and evaluation change."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ from llmevo.breeding import (
     Attraction,
     BestFirst,
     Comma,
+    Either,
     Given,
+    Joined,
     Lottery,
+    PartCrossover,
+    Product,
     Roles,
     Tournament,
     always_replace,
     keep_all,
+    on,
     one_to_one,
     per_case,
     per_cell,
@@ -45,7 +50,7 @@ from llmevo.weights.variations import Merge
 from tests.weights.problem import LEAVES, Near
 
 SEED = Seed.of(11)
-KINDS = {TextGenome.kind: TextGenome, AdapterGenome.kind: AdapterGenome}
+KINDS = {one.kind: one for one in (TextGenome, AdapterGenome, Product)}
 SELECTIONS = {
     "uniform": uniform, "rank": rank, "roulette": roulette, "tournament": Tournament(2), "best-first": BestFirst(),
     "roles": Roles(("self", "random")), "swarm": Roles(("self", "best")), "attraction": Attraction(),
@@ -112,10 +117,37 @@ class Problem:
     evaluate: Callable[[], Any]
 
 
+class Together:
+    """Both problems at once, each on its part."""
+
+    whole_cohort = False
+
+    def __init__(self) -> None:
+        self.words, self.weights = Spelled(), Measured()
+        self.asked: list[str] = []
+
+    async def __call__(self, genomes: Sequence[Product], contexts: Sequence[Context]) -> list[Fitness]:
+        self.asked += [genome.key for genome in genomes]
+        halves = [
+            await evaluate([genome.taken(part) for genome in genomes], contexts)
+            for part, evaluate in (("prompt", self.words), ("adapter", self.weights))
+        ]
+        return [self._both(*pair) for pair in zip(*halves, strict=True)]
+
+    def _both(self, words: Fitness, weights: Fitness) -> Fitness:
+        cases = {**words.cases, **weights.cases}
+        return Fitness.measured(sum(cases.values()) / len(cases), cases=cases, measures=words.measures)
+
+
 TEXTS = ("the dog ran", "a cat slept", "sat on it", "warm tea and milk", "on a mat")
 PROBLEMS = {
     "text": Problem(tuple(Given(TextGenome(text)) for text in TEXTS), Words(), Spelled),
     "weights": Problem(tuple(Given(leaf) for leaf in LEAVES), Merge(), Measured),
+    "both": Problem(
+        tuple(Joined({"prompt": Given(TextGenome(text)), "adapter": Given(leaf)}) for text, leaf in zip(TEXTS, LEAVES, strict=True)),
+        Either([on("prompt", Words()), on("adapter", Merge()), PartCrossover()]),
+        Together,
+    ),
 }
 
 
