@@ -38,12 +38,14 @@ from llmevo.llm.build import Connections
 from llmevo.llm.greeting import greet
 from llmevo.recipes import Plan
 from llmevo.report.statistics import Interval, interval
+from llmevo.report.votes import Voted
 from llmevo.storage.blobs import FolderBlobs, MemoryBlobs
 from llmevo.storage.budget import Budget
 from llmevo.storage.database import Database
 from llmevo.storage.folder import RunFolder
 from llmevo.storage.journal import Journal
 from llmevo.storage.stopwatch import Stopwatch
+from llmevo.voting import vote
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -63,6 +65,8 @@ class Result:
     pause: Pause | None
     notes: Mapping[str, str] = field(default_factory=dict)
     """What is needed to write the winner down, besides its genome."""
+    vote: Voted | None = None
+    """With a recipe that lets the best vote, what came of it; None while the run is paused."""
 
     @property
     def best(self) -> Individual[Any] | None:
@@ -79,6 +83,15 @@ class Result:
         from llmevo.config.adapters import export_genome
 
         return export_genome(self._winner.genome, self.notes, Path(folder))
+
+    def export_vote(self, folder: str | Path) -> Path:
+        """Writes the adapters that vote, best first, as PEFT folders in a folder. Raises `LookupError` when there was no vote."""
+        from llmevo.config.adapters import export_voters
+
+        if self.vote is None:
+            raise LookupError("nobody voted: the recipe does not let the best vote, or the run is not done")
+        genomes = {one.genome.key: one.genome for one in self.outcome.view.hall}
+        return export_voters([genomes[key] for key in self.vote.members], self.notes, Path(folder))
 
     @property
     def _winner(self) -> Individual[Any]:
@@ -167,7 +180,8 @@ async def _run(
     finally:
         await asyncio.to_thread(database.close)
     outcome = sitting.outcome
-    return Result(outcome, sitting.held_out, spent, hits, folder.path if folder else None, outcome.pause, search.notes)
+    place = folder.path if folder else None
+    return Result(outcome, sitting.held_out, spent, hits, place, outcome.pause, search.notes, sitting.vote)
 
 
 class _Sitting:
@@ -187,6 +201,7 @@ class _Sitting:
         self._evaluations, self._stopwatch, self._on_cohort = evaluations, stopwatch, on_cohort
         self.outcome: Outcome[Any] = Outcome("", Progress(), View(), journal.history)
         self.held_out: Interval | None = None
+        self.vote: Voted | None = None
 
     async def work(self) -> None:
         """The search, then the winner's score on the test cases."""
@@ -210,10 +225,13 @@ class _Sitting:
             stop=search.stops,
             on_cohort=self._told,
         )
-        if self.outcome.pause or self.outcome.best is None or search.held_out is None:
+        if self.outcome.pause or self.outcome.best is None:
             return
         try:
-            self.held_out = await _held_out(self.outcome.best, search, journal.database, seed)
+            if search.held_out is not None:
+                self.held_out = await _held_out(self.outcome.best, search, journal.database, seed)
+            if search.ballot is not None:
+                self.vote = await vote(self.outcome.view.hall, search.ballot, journal.database, seed)
         except Pause as pause:
             self.pause(f"the search is done, its winner is not yet scored on the test cases: {pause}", pause)
         except ConfigError as error:
@@ -267,19 +285,27 @@ def replay_run(config: RunConfig, task: Task, folder: Path) -> Replayed[Any]:
         database.close()
 
 
-def export_best(folder: Path, output: Path) -> Path:
-    """Writes the best adapter of a run as a PEFT folder, which is loaded back and compared before this returns."""
-    from llmevo.config.adapters import export_genome
+def export_best(folder: Path, output: Path, *, vote: bool = False) -> Path:
+    """Writes the best adapter of a run as a PEFT folder, which is loaded back and compared before this returns; with `vote` a folder with
+    those that vote, best first.
+    """
+    from llmevo.config.adapters import export_genome, export_voters
     from llmevo.report.summary import open_record, summarise
 
-    best = summarise(folder, KINDS).best
-    if best is None:
+    summary = summarise(folder, KINDS)
+    if summary.best is None:
         raise ConfigError(f"{folder}: nobody lived in this run yet; there is no best")
+    if vote and summary.vote is None:
+        raise ConfigError(f"{folder}: nobody voted in this run: its recipe does not let the best vote, or it is not done yet")
     database = open_record(folder)
     try:
-        return export_genome(best.genome, dict(database.rows("meta")), output)
+        meta = dict(database.rows("meta"))
     finally:
         database.close()
+    if summary.vote is None or not vote:
+        return export_genome(summary.best.genome, meta, output)
+    genomes = {one.genome.key: one.genome for one in summary.hall}
+    return export_voters([genomes[key] for key in summary.vote.members], meta, output)
 
 
 def export_parts(folder: Path, output: Path) -> list[Path]:

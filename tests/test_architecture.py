@@ -21,7 +21,7 @@ FLOORS = {
     "recipes": 5,
     "config": 6,
     # The top floor, from the inside out: a configured run or a refinement, the Python face, what is printed, the commands.
-    "runs": 7, "refining": 7, "face": 8, "console": 8, "cli": 9, "__main__": 10, "__init__": 10,
+    "voting": 5, "runs": 7, "refining": 7, "face": 8, "console": 8, "cli": 9, "__main__": 10, "__init__": 10,
     # Fakes and toys for users' tests: it may use everything below a configuration, and nothing imports it.
     "testing": 5,
 }  # fmt: skip

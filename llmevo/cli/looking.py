@@ -32,7 +32,12 @@ def show(folder: RunDir, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def best(folder: RunDir, output: Output = None, as_json: AsJson = False) -> None:
+def best(
+    folder: RunDir,
+    output: Output = None,
+    as_json: AsJson = False,
+    vote: Annotated[bool, typer.Option("--vote", help="All adapters that vote, best first, each in a folder of its own.")] = False,
+) -> None:
     """The best of a run, alone: a text to a file or to the screen, an adapter to a PEFT folder, several parts to a folder."""
     from llmevo import console
     from llmevo.config import KINDS
@@ -42,11 +47,13 @@ def best(folder: RunDir, output: Output = None, as_json: AsJson = False) -> None
     if summary.best is None:
         raise ConfigError(f"{folder}: nobody lived in this run yet; there is no best")
     genome: Any = summary.best.genome
+    if vote and (hasattr(genome, "members") or hasattr(genome, "parts")):
+        raise ConfigError("--vote is for runs whose adapters vote; in this one they do not")
     if hasattr(genome, "members"):
         _best_parts(summary, folder, output, as_json)
         return
     if not hasattr(genome, "parts"):
-        _best_adapter(genome, folder, output, as_json)
+        _best_adapter(genome, folder, output, as_json, vote)
         return
     text = next(iter(genome.parts.values())) if len(genome.parts) == 1 else json.dumps(dict(genome.parts), ensure_ascii=False, indent=2)
     if output is not None:
@@ -77,7 +84,7 @@ def _best_parts(summary: Summary, folder: Path, output: Path | None, as_json: bo
         tell(f"write the parts, the adapter as a PEFT folder, with llmevo best {folder} -o FOLDER")
 
 
-def _best_adapter(genome: Any, folder: Path, output: Path | None, as_json: bool) -> None:
+def _best_adapter(genome: Any, folder: Path, output: Path | None, as_json: bool, vote: bool) -> None:
     from llmevo import console
     from llmevo.runs import export_best
 
@@ -88,7 +95,7 @@ def _best_adapter(genome: Any, folder: Path, output: Path | None, as_json: bool)
             echo(genome.preview())
             tell(f"an adapter: write it as a PEFT folder with llmevo best {folder} -o FOLDER")
         return
-    written = export_best(folder, output)
+    written = export_best(folder, output, vote=vote)
     if as_json:
         print_json({"genome": genome.key, "folder": str(written)})
     else:

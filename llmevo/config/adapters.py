@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,14 @@ from llmevo.fitness import Case, Evaluator, Scorer, label_names
 from llmevo.llm.build import Connections, Model
 from llmevo.recipes import REFINEMENTS, Plan, planned
 from llmevo.recipes.adapters import AdapterKit
+from llmevo.voting import Ballot
 
 if TYPE_CHECKING:
     from llmevo.weights.answering import Answering
     from llmevo.weights.asking import Asking
     from llmevo.weights.genome import AdapterGenome
     from llmevo.weights.leaves import Pool
+    from llmevo.weights.phenotypes import Adapted
     from llmevo.weights.population import Population
 
 EXPERTS = "experts"
@@ -102,6 +104,7 @@ def assemble_adapters(config: RunConfig, task: Task, connections: Connections) -
             "test cases": content(task.test),
         },
         bench.notes,
+        ballot=evaluator.ballot(plan.vote) if plan.vote > 1 else None,
     )
 
 
@@ -121,7 +124,7 @@ class Evaluators:
         self.fixed = config.task.scorer == "exact"
 
     def of(self, cases: Sequence[Case], *, selects: bool = True) -> Evaluate[Any]:
-        from llmevo.weights.phenotypes import Adapted, Graded, among_labels, fixed_targets
+        from llmevo.weights.phenotypes import Graded, among_labels, fixed_targets
 
         likely = selects and self.measure == "likelihood"
         if self.fixed and (likely or not self.shows):
@@ -131,8 +134,17 @@ class Evaluators:
             return Graded(self.answering, lambda some: fixed_targets(self.asking, some), cases, measure=measure)
         if self.measure == "likelihood" and not self.fixed:
             raise ConfigError("`fitness: likelihood` needs fixed targets (`scorer: exact`), not a scorer of answers")
-        answers = Adapted(self.answering, self.asking, labels=self.labels, most=self.task.max_tokens or 64)
-        return Evaluator(answers, tuple(cases), self.scorer)
+        return Evaluator(self._answers, tuple(cases), self.scorer)
+
+    def ballot(self, most: int) -> Ballot:
+        """How up to so many vote: by what they say, also where the search grades without a word."""
+        return Ballot(self._answers, self.scorer, self.task.dev, self.task.test, most)
+
+    @cached_property
+    def _answers(self) -> Adapted:
+        from llmevo.weights.phenotypes import Adapted
+
+        return Adapted(self.answering, self.asking, labels=self.labels, most=self.task.max_tokens or 64)
 
 
 @lru_cache(maxsize=1)
@@ -186,3 +198,12 @@ def export_genome(genome: AdapterGenome, meta: Mapping[str, str], folder: Path) 
     adapter = pool.builder(OPERATORS).build(genome)
     fan = pool.experts[0].fan_in_fan_out
     return export(adapter, folder, base=notes["base"], revision=notes["revision"], fan_in_fan_out=fan).folder
+
+
+def export_voters(genomes: Sequence[AdapterGenome], meta: Mapping[str, str], folder: Path) -> Path:
+    """Writes the adapters that vote as PEFT folders `1`, `2`, ... in a folder, best first, each loaded back and compared."""
+    if folder.exists():
+        raise ConfigError(f"{folder} exists: choose another name, or remove it")
+    for number, genome in enumerate(genomes, start=1):
+        export_genome(genome, meta, folder / str(number))
+    return folder

@@ -24,6 +24,7 @@ from llmevo.storage.budget import Budget
 from llmevo.strategies import Confirmed
 from llmevo.text import Encoded, Likelihood, Prompted, TextGenome, sentence_encoder
 from llmevo.text.bag import bag_of_words
+from llmevo.voting import Ballot
 from llmevo.weights.genome import AdapterGenome
 
 KINDS: Mapping[str, type[Genome]] = {one.kind: one for one in (TextGenome, AdapterGenome, Product)}
@@ -58,6 +59,8 @@ class Search:
     """Keys of what decides the run besides the configuration: data, scorer, models."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """What the record keeps besides, so that the winner can be written down later: name to text."""
+    ballot: Ballot | None = None
+    """How the best vote at the end, with a recipe that lets them."""
 
 
 def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:

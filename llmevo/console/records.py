@@ -23,6 +23,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "paused": result.pause is not None,
         "best": individual_record(result.best),
         "held_out": dataclasses.asdict(result.held_out) if result.held_out else None,
+        "vote": result.vote.record() if result.vote else None,
         "births": now.births,
         "stillborn": now.stillborn,
         "failed": now.failed,
@@ -56,6 +57,7 @@ def summary_record(summary: Summary) -> dict[str, Any]:
     record["steps"] = [dataclasses.asdict(step) for step in summary.steps]
     record["held_out"] = dataclasses.asdict(summary.held_out) if summary.held_out else None
     record["spent"] = dataclasses.asdict(summary.spent)
+    record["vote"] = summary.vote.record() if summary.vote else None
     for name in ("hall", "front"):
         record[name] = [individual_record(one) for one in getattr(summary, name)]
     return {**record, "folder": str(summary.folder), "best": individual_record(summary.best)}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llmevo.recipes import Entry
     from llmevo.refining import Refined
     from llmevo.report.summary import Summary
+    from llmevo.report.votes import Voted
     from llmevo.runs import Result
 
 
@@ -39,6 +40,7 @@ def show_result(result: Result, demonstrates: str | None = None) -> None:
     if result.held_out is not None:
         scores += f"\n{'test score':>12}  {result.held_out} (never seen by the search)"
     out.print(Text(scores))
+    show_vote(result.vote)
     lost = f", {now.stillborn} stillborn" if now.stillborn else ""
     out.print(f"{'search':>12}  {now.births} births{lost}, {now.evaluations} evaluations")
     out.print(f"{'paid':>12}  {cost(result.spent)}; {result.hits:,} answers came from the record")
@@ -109,6 +111,7 @@ def show_summary(summary: Summary) -> None:
     if summary.held_out is not None:
         note = f"; {summary.tests} winners were scored on these cases, so the last score is too good" if summary.tests > 1 else ""
         out.print(Text(f"{'test score':>12}  {summary.held_out}{note}"))
+    show_vote(summary.vote)
     out.print(f"{'search':>12}  {summary.births} births, {summary.evaluations} evaluations")
     out.print(f"{'paid':>12}  {cost(summary.spent)}" + (f"; {summary.unknown} calls of unknown outcome" if summary.unknown else ""))
     calls = sum(summary.ended.values())
@@ -118,6 +121,18 @@ def show_summary(summary: Summary) -> None:
     for name, (lost, births) in summary.stillborn.items():
         if lost:
             out.print(Text(f"{'stillborn':>12}  {lost} of {births} by {inert(name)}"))
+
+
+def show_vote(vote: Voted | None) -> None:
+    """What the vote of the best came to, a line; nothing where nobody voted."""
+    if vote is None:
+        return
+    if vote.size == 1:
+        words = f"the best alone is as good as any of up to {len(vote.candidates)} on the dev cases"
+    else:
+        words = f"of the {vote.size} best: {vote.dev:.3f} on the dev cases, which chose the number (the best alone {vote.alone:.3f})"
+        words += f"; test {vote.held_out}" if vote.held_out else ""
+    stdout().print(Text(f"{'vote':>12}  {words}"))
 
 
 def show_front(front: Sequence[Individual[Any]]) -> None:

@@ -47,3 +47,5 @@ class Plan(Generic[G]):
     matings: int
     """Founders included. More steps continue the same search."""
     slots: int = 1
+    vote: int = 1
+    """Up to how many of the best ever may vote on each case at the end; with 1 the best one answers alone."""

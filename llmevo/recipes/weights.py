@@ -23,6 +23,7 @@ from llmevo.breeding import (
     uniform,
 )
 from llmevo.core import Variation
+from llmevo.core.view import HALL
 from llmevo.recipes.adapters import AdapterKit
 from llmevo.recipes.kit import Plan
 from llmevo.strategies import (
@@ -88,9 +89,12 @@ def genome_plus(
     own: float = 0.2,
     best: float = 0.2,
     worst: float = 0.1,
+    vote: Annotated[int, Field(ge=1, le=HALL)] = 5,
     as_released: bool = False,
 ) -> Plan[G]:
     """GENOME+: everybody moves towards the best and away from the worst; then breeding as in GENOME. One step is both.
+
+    At the end up to `vote` of the best ever vote: how many is chosen on the dev cases, a tie goes to the best member.
 
     `as_released`: moved individuals keep their old score, the own best is always oneself, the random factors are drawn once, and the step
     shrinks with every individual instead of every round; besides what `genome` says.
@@ -110,7 +114,7 @@ def genome_plus(
     breeding = Genetic(children, roulette, Lottery(population, elites, tournament), seed=kit.seed.fold("breed"))
     founders: list[Variation[G]] = [_pair(kit, as_released)] * population
     rounds = alternate(For(Stale(moving) if as_released else moving, population), For(breeding, population))
-    return Plan(sequence(Founding(founders, seed=kit.seed), rounds), population, population * (2 * steps + 1))
+    return Plan(sequence(Founding(founders, seed=kit.seed), rounds), population, population * (2 * steps + 1), vote=vote)
 
 
 def model_swarms(

@@ -12,6 +12,7 @@ from typing import Any
 
 from llmevo.breeding import frontier
 from llmevo.core import ConfigError, Genome, Individual, InvalidFitness, StorageError, Usage, View, living
+from llmevo.report import votes
 from llmevo.report.statistics import Interval
 from llmevo.storage.answers import Answers
 from llmevo.storage.blobs import FolderBlobs
@@ -62,6 +63,8 @@ class Summary:
     history: str | None
     ended: Mapping[str, int]
     """How the calls ended, as in `llmevo.storage.answers.Outcome`."""
+    vote: votes.Voted | None = None
+    """What came of letting the best vote, if they did."""
 
 
 def summarise(folder: Path, kinds: Mapping[str, type[Genome]]) -> Summary:
@@ -134,6 +137,7 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
         answers.unknown,
         told[max(told)] if told else None,
         Counter(row[1] for row in database.rows("settled")),
+        votes.find(meta, [one.genome.key for one in view.hall]),
     )
 
 

@@ -10,12 +10,14 @@ Right = Callable[[str, int], float]
 
 
 def plurality(answers: Sequence[str]) -> str:
-    """The most frequent answer; among equals the one that the best member gave. The members stand best first."""
+    """The most frequent answer; among equals the one that the best member gave. The members stand best first. An empty answer
+    is no voice; "" is the answer where nobody has one.
+    """
     if not answers:
         raise ValueError("nobody votes")
-    votes = Counter(answers)
-    most = max(votes.values())
-    return next(answer for answer in answers if votes[answer] == most)
+    votes = Counter(answer for answer in answers if answer)
+    most = max(votes.values(), default=0)
+    return next((answer for answer in answers if answer and votes[answer] == most), "")
 
 
 def score(members: Sequence[Sequence[str]], right: Right) -> float:

@@ -11,8 +11,9 @@ from llmevo.weights.adapter import Adapter, LowRank
 
 Layout = tuple[tuple[str, int, int, int], ...]
 """Module, rank, in, out: where its factors lie follows from the order."""
-LOT = 65_536
-"""Numbers that are added at a time: they stay in the cache while all adapters are read."""
+LOT = 32_000
+"""Numbers that are added at a time: they stay in the cache while all adapters are read, and are too few for torch to call other threads,
+whose waiting costs more than they bring."""
 
 
 class Flat(Mapping[str, LowRank]):

@@ -228,5 +228,11 @@ def test_agrees_with_peft_where_the_definitions_do() -> None:
     weights = [0.3, 0.9]
     assert far(deltas(task_arithmetic(first, weights=weights, rank=2)), peft_merged("svd", weights, svd_rank=2)) < 1e-5
     assert far(deltas(task_arithmetic(first, weights=weights, rank=4)), peft_merged("cat", weights)) < 1e-5
-    ours = deltas(ties(first, weights=[1.0, 1.0], density=0.5, space="delta", rank=16))
-    assert far(ours, peft_merged("ties_svd", [1.0, 1.0], density=0.5, svd_rank=16)) < 1e-4
+    roots = [weight**0.5 for weight in weights]  # that is what PEFT multiplies each factor with
+    assert far(deltas(task_arithmetic(first, weights=roots, space="factors")), peft_merged("linear", weights)) < 1e-6
+    even: dict[str, Any] = {"weights": [1.0, 1.0], "density": 0.5}
+    whole: dict[str, Any] = {"space": "delta", "rank": 16}
+    assert far(deltas(ties(first, **even, **whole)), peft_merged("ties_svd", [1.0, 1.0], density=0.5, svd_rank=16)) < 1e-4
+    assert far(deltas(ties(first, **even, space="factors")), peft_merged("ties", [1.0, 1.0], density=0.5)) < 1e-6
+    pruned = METHODS["breadcrumbs"](first, weights=weights, density=0.5, gamma=0.0, **whole)
+    assert far(deltas(pruned), peft_merged("magnitude_prune_svd", weights, density=0.5, svd_rank=16)) < 1e-4

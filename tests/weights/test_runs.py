@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from llmevo import runs  # noqa: E402
-from llmevo.config import check_config, load_task, read_config  # noqa: E402
+from llmevo.config import KINDS, check_config, load_task, read_config  # noqa: E402
 from llmevo.core import ConfigError, Seed  # noqa: E402
 from llmevo.face import evolve_adapters  # noqa: E402
 from llmevo.report.doctor import examine  # noqa: E402
@@ -131,6 +131,51 @@ def test_the_face(place: Path) -> None:
     assert result.best is not None
     out = result.export(place / "best")
     assert content(load_expert(out).adapter)
+
+
+def test_the_best_vote(place: Path) -> None:
+    import asyncio
+
+    from llmevo.report.summary import summarise
+
+    folder = place / "runs" / "vote"
+    plain = settings()["task"]
+    more = {"recipe": "genome-plus", "vote": 3, "task": {**plain, "fitness": "score"}}
+    result = asyncio.run(run(place, folder, **more))
+    assert result.vote is not None and result.best is not None and result.held_out is not None
+    assert len(result.vote.candidates) == 3 and result.vote.candidates[0] == result.best.genome.key
+    assert result.vote.alone == pytest.approx(result.best.fitness.value)
+    assert result.vote.dev >= result.vote.alone and result.vote.held_out is not None
+    if result.vote.size == 1:
+        assert result.vote.held_out.mean == result.held_out.mean
+    asked = count_passes()
+    again = asyncio.run(run(place, folder, **more))
+    assert again.vote == result.vote == summarise(folder, KINDS).vote and count_passes() == asked, "it is read, not counted again"
+    out = runs.export_best(folder, place / "voters", vote=True)
+    assert sorted(one.name for one in out.iterdir()) == [str(i + 1) for i in range(result.vote.size)]
+    assert result.export_vote(place / "again").is_dir()
+    best = load_expert(runs.export_best(folder, place / "best"))
+    assert content(load_expert(out / "1").adapter) == content(best.adapter)
+
+
+def count_passes() -> int:
+    """Passes of the resident model so far."""
+    from llmevo.config.adapters import resident
+    from llmevo.config.models import BaseConfig
+
+    return resident("embedded", BaseConfig(model="embedded")).passes
+
+
+def test_nobody_votes_where_the_recipe_does_not_say_so(place: Path) -> None:
+    import asyncio
+
+    folder = place / "runs" / "plain"
+    result = asyncio.run(run(place, folder, steps=1))
+    assert result.vote is None
+    with pytest.raises(LookupError, match="nobody voted"):
+        result.export_vote(place / "x")
+    with pytest.raises(ConfigError, match="nobody voted"):
+        runs.export_best(folder, place / "x", vote=True)
 
 
 def untold(place: Path) -> None:
