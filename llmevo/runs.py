@@ -166,6 +166,8 @@ async def _run(
             grace=grace,
         ) as connections:
             search = assemble(config, task, connections)
+            if search.plans_at is not None:
+                search.plans_at(folder.plans if folder else None)
             sitting = _Sitting(config, search, journal, evaluations, stopwatch, folder, on_cohort)
             done = await brake.stops(sitting.work())
             if not done or sitting.outcome.pause:

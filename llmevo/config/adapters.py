@@ -44,6 +44,13 @@ class Bench:
     fingerprint: Mapping[str, str]
     notes: Mapping[str, str]
 
+    def plans_at(self, path: Path | None) -> None:
+        """Where it is written how cohorts go through the model, so that a later sitting of the run does it in the same way; None: nowhere.
+        """
+        from llmevo.weights.plans import Plans
+
+        self.population.plans = Plans(path)
+
 
 def bench_of(config: RunConfig, task: Task) -> Bench:
     """Reads the experts of a configuration, then loads its base model. Raises `ConfigError` for what cannot work."""
@@ -69,6 +76,7 @@ def bench_of(config: RunConfig, task: Task) -> Bench:
         "folders": [str(folder.resolve()) if folder.is_dir() else str(folder) for folder in folders],
         "rank": config.experts.rank,
         "missing": config.experts.missing,
+        "contents": [leaf.settings["content"] for leaf in pool.genomes],
     }
     return Bench(
         pool,
@@ -104,6 +112,7 @@ def assemble_adapters(config: RunConfig, task: Task, connections: Connections) -
             "test cases": content(task.test),
         },
         bench.notes,
+        plans_at=bench.plans_at,
         ballot=evaluator.ballot(plan.vote) if plan.vote > 1 else None,
     )
 
@@ -195,6 +204,9 @@ def export_genome(genome: AdapterGenome, meta: Mapping[str, str], folder: Path) 
     notes = json.loads(meta[EXPERTS])
     config = ExpertsConfig(folders=notes["folders"], rank=notes["rank"], missing=notes["missing"])
     pool = _pool([Path(name) for name in notes["folders"]], None, config)
+    for leaf, before, place in zip(pool.genomes, notes.get("contents", ()), notes["folders"], strict=False):
+        if leaf.settings["content"] != before:
+            raise ConfigError(f"the expert in {place} is not the one that this run began with: put that one back, or evolve anew")
     adapter = pool.builder(OPERATORS).build(genome)
     fan = pool.experts[0].fan_in_fan_out
     return export(adapter, folder, base=notes["base"], revision=notes["revision"], fan_in_fan_out=fan).folder

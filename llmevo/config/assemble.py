@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -59,6 +59,8 @@ class Search:
     """Keys of what decides the run besides the configuration: data, scorer, models."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """What the record keeps besides, so that the winner can be written down later: name to text."""
+    plans_at: Callable[[Path | None], None] | None = None
+    """With a base model in memory: tells where it is written how cohorts go through it."""
     ballot: Ballot | None = None
     """How the best vote at the end, with a recipe that lets them."""
 

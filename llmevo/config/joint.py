@@ -86,6 +86,7 @@ def assemble_joint(config: RunConfig, task: Task, connections: Connections) -> S
             **told_by(task, models),
         },
         bench.notes,
+        plans_at=bench.plans_at,
     )
 
 

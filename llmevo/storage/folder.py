@@ -14,7 +14,7 @@ from llmevo.core import ConfigError, RunHeld, StorageError
 from llmevo.core.crash import crash_point
 from llmevo.storage.opening import refuse_network, sync
 
-CONFIG, RECORD, BLOBS, LOCK = "run.yaml", "run.sqlite", "blobs", "lock"
+CONFIG, RECORD, BLOBS, LOCK, PLANS = "run.yaml", "run.sqlite", "blobs", "lock", "plans.json"
 UNFINISHED = "run.new"
 """What an interrupted start leaves behind."""
 
@@ -29,6 +29,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config, self.record, self.blobs = path / CONFIG, path / RECORD, path / BLOBS
+        self.plans = path / PLANS
+        """How cohorts of adapters go through the base model: decided once, kept for later sittings."""
         try:
             path.mkdir(parents=True, exist_ok=True)
             strangers = [one.name for one in path.iterdir() if one.name != LOCK and not one.name.startswith(UNFINISHED)]

@@ -158,6 +158,56 @@ def test_the_best_vote(place: Path) -> None:
     assert content(load_expert(out / "1").adapter) == content(best.adapter)
 
 
+def test_engine_and_size_of_a_pass_outlive_the_process(place: Path) -> None:
+    import asyncio
+
+    from llmevo.config.adapters import resident
+    from llmevo.weights.plans import Plans
+
+    folder = place / "runs" / "plans"
+    asyncio.run(run(place, folder, steps=1))
+    written = json.loads((folder / "plans.json").read_text())
+    assert written["plans"] and not examine(folder).problems
+    for plan in written["plans"].values():  # what no cost model would choose here
+        plan.update(engine="stack", group=3, tokens=333)
+    (folder / "plans.json").write_text(json.dumps(written))
+    resident.cache_clear()  # as in a new process
+    asyncio.run(run(place, folder, steps=2))
+    assert json.loads((folder / "plans.json").read_text()) == written
+    (folder / "plans.json").write_text("{}")
+    with pytest.raises(ConfigError, match="no record of plans"):
+        asyncio.run(run(place, folder, steps=3))
+    other = place / "runs" / "fresh"
+    asyncio.run(run(place, other, steps=1))
+    assert Plans(other / "plans.json")._plans != {} and json.loads((other / "plans.json").read_text()) != written
+
+
+def test_a_repeated_run_makes_no_pass(place: Path) -> None:
+    import asyncio
+
+    from llmevo.config.adapters import resident
+
+    folder = place / "runs" / "twice"
+    first = asyncio.run(run(place, folder))
+    resident.cache_clear()
+    again = asyncio.run(run(place, folder))
+    assert again.outcome.history == first.outcome.history and again.held_out == first.held_out
+    assert count_passes() == 0, "the model was loaded anew and not asked once"
+
+
+def test_an_expert_that_changed_is_noticed_at_the_export(place: Path) -> None:
+    import asyncio
+    import shutil
+
+    folder = place / "runs" / "changed"
+    asyncio.run(run(place, folder, steps=1))
+    shutil.rmtree(place / "pool" / "e2")
+    expert(place / "pool" / "e2", 77)
+    with pytest.raises(ConfigError, match=r"the expert in .*e2 is not the one that this run began with"):
+        runs.export_best(folder, place / "late")
+    assert not (place / "late").exists()
+
+
 def count_passes() -> int:
     """Passes of the resident model so far."""
     from llmevo.config.adapters import resident

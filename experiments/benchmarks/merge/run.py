@@ -1,9 +1,10 @@
 """Merging speed beside what bounds it (memcpy) and beside PEFT and mergekit, on the same tensors, and whether the results agree.
 
-    python experiments/benchmarks/merge/run.py [--mergekit PYTHON] [--small]
+    python experiments/benchmarks/merge/run.py [--mergekit PYTHON] [--small] [--cpu]
     python experiments/benchmarks/merge/run.py --check [--mergekit PYTHON]      agreement only; exit 1 when it is broken
 
-mergekit lives in an environment of its own (`pip install torch==2.13.0 mergekit`), whose interpreter is named.
+With `--cpu` everything runs on one thread and processor time is shown, which another load on the machine disturbs less. mergekit
+lives in an environment of its own (`pip install torch==2.13.0 mergekit`), whose interpreter is named.
 """
 
 from __future__ import annotations
@@ -71,15 +72,18 @@ def adapter(number: int, shape: Shape) -> Adapter:
     return pack(made)
 
 
+clock = time.perf_counter
+
+
 def timed(work: Callable[[], Any], repeats: int) -> float:
     """Median seconds, after one call to warm up."""
     if repeats > 1:
         work()
     times = []
     for _ in range(repeats):
-        begin = time.perf_counter()
+        begin = clock()
         work()
-        times.append(time.perf_counter() - begin)
+        times.append(clock() - begin)
     return statistics.median(times)
 
 
@@ -119,7 +123,14 @@ def mergekit(
     python: str, adapters: Sequence[Adapter], weights: Sequence[float]
 ) -> tuple[dict[str, float], dict[str, dict[str, torch.Tensor]]]:
     """Seconds and results of mergekit's rules on the full matrices: by method, and by method and module."""
-    settings = {"weights": list(weights), "density": DENSITY, "gamma": GAMMA, "t": T, "repeats": 1}
+    settings = {
+        "weights": list(weights),
+        "density": DENSITY,
+        "gamma": GAMMA,
+        "t": T,
+        "repeats": 1,
+        "cpu": clock is time.process_time,
+    }
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.safetensors", Path(folder) / "out.safetensors"
         save_file(
@@ -232,7 +243,12 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="the first two shapes only")
     parser.add_argument("--check", action="store_true", help="agreement only")
     parser.add_argument("--mergekit", metavar="PYTHON", help="the interpreter of an environment with mergekit")
+    parser.add_argument("--cpu", action="store_true", help="processor time on one thread")
     options = parser.parse_args()
+    if options.cpu:
+        global clock
+        torch.set_num_threads(1)
+        clock = time.process_time
     print("agreement on the same tensors, full rank unless it says otherwise:")
     broken = check(options.mergekit)
     if options.check:

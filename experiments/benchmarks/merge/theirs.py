@@ -3,7 +3,7 @@
     PYTHON theirs.py IN.safetensors OUT.safetensors SETTINGS
 
 IN holds full matrices `NUMBER/MODULE`, the differences from a base (which is all zeros here). OUT gets `METHOD/MODULE`. The last
-line of the standard output is JSON: the seconds of each method. SETTINGS are JSON, too: weights, density, gamma, t, repeats.
+line of the standard output is JSON: the seconds of each method. SETTINGS are JSON, too: weights, density, gamma, t, repeats, cpu.
 """
 
 from __future__ import annotations
@@ -68,6 +68,9 @@ RULES = {
 
 def main() -> None:
     source, target = sys.argv[1:3]
+    clock = time.process_time if SETTINGS["cpu"] else time.perf_counter
+    if SETTINGS["cpu"]:
+        torch.set_num_threads(1)
     modules: dict[str, dict[int, torch.Tensor]] = {}
     for name, delta in load_file(source).items():
         number, _, module = name.partition("/")
@@ -77,9 +80,9 @@ def main() -> None:
     for name, rule in RULES.items():
         times = []
         for _ in range(SETTINGS["repeats"]):
-            begin = time.perf_counter()
+            begin = clock()
             merged = {module: rule(deltas) for module, deltas in stacks.items()}
-            times.append(time.perf_counter() - begin)
+            times.append(clock() - begin)
         seconds[name] = statistics.median(times)
         out |= {f"{name}/{module}": tensor.contiguous() for module, tensor in merged.items()}
     save_file(out, target)
