@@ -1,6 +1,6 @@
 """Real data: experts of a sentence encoder (all-MiniLM-L6-v2) on sst2, subj, agnews and sst-5, put together for mr, which none saw.
 
-python experiments/genome/real.py --data ../shared/data [--pool DIR] [--smoke] [--out results/real.json]
+python experiments/genome/real.py --data ../shared/data [--pool DIR] [--smoke] [--out FILE] [--readme README.md]
 
 Trains the pool once (PEFT folders; what is there is used again), then scores a portfolio on mr: the base, every expert, the best
 expert scaled, the average of all, a greedy soup, random search, gradient training on the same 200 samples; and searches with as many
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import numpy as np
 import torch
 
 from llmevo.core import Context, Fitness, Seed
@@ -32,6 +32,7 @@ from llmevo.fitness import Case, load_file
 from llmevo.recipes.adapters import AdapterKit
 from llmevo.recipes.kit import Plan
 from llmevo.recipes.weights import genome, genome_plus, model_swarms
+from llmevo.report.statistics import bootstrap, interval
 from llmevo.storage.blobs import MemoryBlobs
 from llmevo.storage.database import Database
 from llmevo.storage.journal import Journal
@@ -72,6 +73,8 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
     },
 }
 TARGET = "mr"
+PARTS = ("validation", "confirmation", "test")
+BEGIN, END = "<!-- real: begin -->", "<!-- real: end -->"
 SLICES = 2
 LAYERS = 2
 TRAINING = Training(rank=8, alpha=16.0, epochs=4, batch=16, rate=1e-3, modules=("query", "key", "value", "dense"), layers=(4, 5))
@@ -230,6 +233,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--smoke", action="store_true", help="40 lines per expert, 20 per part, 12 evaluations: that it runs")
     parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--readme", type=Path, default=None, help="puts the table between the marks of this file")
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     if options.encoder is None:
@@ -259,22 +263,44 @@ def main() -> None:
     began = time.perf_counter()
     task = Task(base, pool, parts, options.pool / "results")
     untouched = weighted(leaves[:1], [0.0])
-    rows: dict[str, dict[str, Any]] = {}
+    evaluations = 12 if options.smoke else options.evaluations
     entries = {f"expert {one.name}": one for one in leaves}
-    entries |= portfolio(task, leaves, untouched, tuned, 12 if options.smoke else options.evaluations, seed)
+    entries |= portfolio(task, leaves, untouched, tuned, evaluations, seed)
+    rows: dict[str, dict[str, Any]] = {}
     for name, one in entries.items():
-        scores = {part: task(part, [one])[0].value for part in parts}
-        rows[name] = {**scores, "genome": one.preview()}
-    seconds = time.perf_counter() - began
-    error = math.sqrt(0.25 / len(parts["test"]))
-    print(f"\n| on {TARGET} | validation | confirmation | test |\n|---|---|---|---|")
-    for name, row in rows.items():
-        print(f"| {name} | {row['validation']:.3f} | {row['confirmation']:.3f} | {row['test']:.3f} |")
-    print(f"\nStandard error of a test score at most {error:.3f}. {task.evaluations} scorings on validation, {task.population.passes} "
-          f"passes, {seconds:.0f} s.")  # fmt: skip
+        scores = {part: task(part, [one])[0] for part in parts}
+        rows[name] = {part: list(score.cases.values()) for part, score in scores.items()} | {"genome": one.preview()}
+        print(f"{name}: {', '.join(f'{part} {score.value:.3f}' for part, score in scores.items())}", flush=True)
+    spent = f"{task.evaluations} scorings on validation, {task.population.passes} passes, {time.perf_counter() - began:.0f} s."
+    text = table(rows, [name for name in entries if name.partition(" (")[0] not in SEARCHES])
+    print(f"\n{text}\n\n{spent}")
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps({"rows": rows, "trained_s": trained, "scored_s": seconds}, indent=1))
+        options.out.write_text(json.dumps({name: packed(row) for name, row in rows.items()}, indent=1) + "\n")
+    if options.readme:
+        before, _, rest = options.readme.read_text().partition(BEGIN)
+        options.readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
+
+
+def table(rows: Mapping[str, Mapping[str, Any]], simple: Sequence[str]) -> str:
+    """Markdown: accuracy with intervals, and the paired difference on test to the `simple` one that is best on confirmation."""
+    means = {name: {part: float(np.mean(row[part])) for part in PARTS} for name, row in rows.items()}
+    best = max(simple, key=lambda name: (means[name]["confirmation"], means[name]["validation"], -simple.index(name)))
+    lines = [f"Test with Wilson's 95 % interval (n = {len(rows[best]['test'])}); differences with the bootstrap, paired by case.", ""]
+    lines += [f"| on {TARGET} | validation | confirmation | test | test, against {best} |", "|---|---|---|---|---|"]
+    for name, row in rows.items():
+        found = interval(row["test"], Seed.of(0))
+        apart = bootstrap([a - b for a, b in zip(row["test"], rows[best]["test"], strict=True)], Seed.of(0))
+        verdict = " better" if apart.low > 0 else " worse" if apart.high < 0 else ""
+        versus = "" if name == best else f"{apart.mean:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}]{verdict}"
+        test = f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+        lines.append(f"| {name} | {means[name]['validation']:.3f} | {means[name]['confirmation']:.3f} | {test} | {versus} |")
+    return "\n".join(lines)
+
+
+def packed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row for the results: means, and right or wrong case by case as a string of digits."""
+    return {"genome": row["genome"], **{part: "".join(str(int(one)) for one in row[part]) for part in PARTS}}
 
 
 if __name__ == "__main__":
