@@ -23,7 +23,9 @@ def compete(field: Sequence[Individual[G]], niches: Niches, keep: int = 1) -> li
             entries.setdefault(niche, []).append((score, i))
     winners: set[int] = set()
     for rivals in entries.values():
-        if keep == 1:
+        if len(rivals) <= keep:
+            winners.update(i for _, i in rivals)
+        elif keep == 1:
             winners.add(max(rivals, key=lambda rival: (rival[0], -rival[1]))[1])
         else:
             rivals.sort(key=lambda rival: rival[1])
@@ -45,8 +47,11 @@ def contenders(population: Sequence[Individual[G]], births: Sequence[Individual[
 
 def standings(field: Sequence[Individual[Any]]) -> list[tuple[bool, float, float]]:
     """Sort keys on the cases that all of the field were scored on."""
-    common = common_cases(one.fitness for one in field)
-    return [standing(one.fitness, common) for one in field]
+    scores = [one.fitness for one in field]
+    common = common_cases(scores)
+    if common is None:
+        return [(one.error is None, -one.violation, one.value) for one in scores]
+    return [standing(one, common) for one in scores]
 
 
 def ranked(field: Sequence[Individual[G]]) -> list[Individual[G]]:

@@ -127,14 +127,13 @@ def as_score(value: Any) -> float:
 
 def common_cases(all_of: Iterable[Fitness]) -> frozenset[str] | None:
     """The cases that every one of them was scored on; None when all were scored on the same ones (or on none)."""
-    every = iter(all_of)
-    first = next(every, None)
-    if first is None:
+    every = list(all_of)
+    if not every or len({id(one.cases.index) for one in every}) == 1:  # type: ignore[attr-defined]  # always `Scores`
         return None
-    common: Set[str] = first.cases.keys()
+    common: Set[str] = every[0].cases.keys()
     differ = False
-    for other in every:
-        if not same_cases(first.cases, other.cases):
+    for other in every[1:]:
+        if not same_cases(every[0].cases, other.cases):
             common, differ = common & other.cases.keys(), True
     return frozenset(common) if differ else None
 
