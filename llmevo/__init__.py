@@ -31,6 +31,7 @@ _LAZY = {
     "Result": "runs",
     "arefine": "refining",
     "refine": "refining",
+    "Refined": "refined",
     "Verdict": "fitness.check",
     "Case": "fitness",
     "Evaluator": "fitness",
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from llmevo.fitness import Case, Evaluator, FunctionFitness, Score
     from llmevo.fitness.check import Verdict
     from llmevo.llm import ModelSpec
+    from llmevo.refined import Refined
     from llmevo.refining import arefine, refine
     from llmevo.runs import Result
     from llmevo.strategies import Distribution, Founding, Genetic, Islands, alternate, sequence
@@ -87,7 +89,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Case", "ConfigError", "Context", "Distribution", "Evaluator", "Fitness", "Founding", "FunctionFitness", "Genetic", "Genome",
-    "Individual", "Islands", "LlmevoError", "Mating", "ModelSpec", "Pause", "Result", "Schedule", "Score", "Seed", "TextGenome",
+    "Individual", "Islands", "LlmevoError", "Mating", "ModelSpec", "Pause", "Refined", "Result", "Schedule", "Score", "Seed", "TextGenome",
     "VariationFailed", "Verdict", "View", "aevolve_adapters", "alternate", "aoptimize_prompt", "arefine", "evolve", "evolve_adapters",
     "optimize_prompt", "refine", "replay", "sequence", "stop",
 ]  # fmt: skip

@@ -3,43 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llmevo.config import FREE_ON_RESUME, KINDS
 from llmevo.config.assemble import spec_of
-from llmevo.config.checks import Checks, answer_of
+from llmevo.config.checks import Checks
 from llmevo.config.frozen import FROZEN, frozen_model, same_run
 from llmevo.config.models import ModelConfig
 from llmevo.config.reading import check_section, check_settings
 from llmevo.config.schema import BudgetConfig
-from llmevo.core import (
-    Birth,
-    BudgetExhausted,
-    ConfigError,
-    Context,
-    Individual,
-    Pause,
-    Seed,
-    Usage,
-    View,
-    canonical,
-)
+from llmevo.core import BudgetExhausted, ConfigError, Pause, Seed, canonical
 from llmevo.core.blocking import blocking
-from llmevo.engine import Outcome, Told, evolve, stop
+from llmevo.engine import Told, evolve, stop
 from llmevo.engine.brake import GRACE, Brake
 from llmevo.engine.metered import Metered
-from llmevo.engine.progress import Progress
-from llmevo.fitness.check import Checked
 from llmevo.llm.build import Connections
 from llmevo.llm.greeting import greet
 from llmevo.llm.spec import ModelSpec
 from llmevo.recipes import Plan, planned
 from llmevo.recipes import recipe as named
 from llmevo.recipes.answers import AnswerKit
+from llmevo.refined import Refined, Sitting
 from llmevo.storage.blobs import FolderBlobs, MemoryBlobs
 from llmevo.storage.budget import Budget
 from llmevo.storage.database import Database
@@ -48,30 +35,10 @@ from llmevo.storage.journal import Journal
 from llmevo.storage.stopwatch import Stopwatch
 from llmevo.text import TextGenome
 
+Model = str | Mapping[str, Any] | ModelSpec
+
 BARREN = 30
 """Births in a row of which none lived, after which a refinement gives up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refined:
-    """The best answer found. Never worse than the best sample, by the check's own score."""
-
-    answer: str | None
-    """None when no answer could be checked; `reason` says why."""
-    score: float | None
-    valid: bool
-    """Whether the check called it valid."""
-    feedback: tuple[str, ...]
-    reason: str
-    """Why the search ended."""
-    evaluations: int
-    spent: Usage
-    lineage: tuple[Individual[TextGenome], ...]
-    """The answer's ancestors along first parents, the oldest first, itself last."""
-    pause: Pause | None
-    """Set when the budget, the deadline or the model cut the search short; a run folder can go on."""
-    verified: bool | None = None
-    """Whether the strict check agrees that it is valid; None without one."""
 
 
 async def arefine(
@@ -80,7 +47,9 @@ async def arefine(
     *,
     judge: str | Mapping[str, Any] | None = None,
     verify: Callable[..., Any] | str | None = None,
-    model: str | Mapping[str, Any] | ModelSpec = "embedded",
+    measures: Sequence[Callable[..., Any] | str] = (),
+    stop_at_valid: bool = True,
+    model: Model | Sequence[Model] = "embedded",
     recipe: str = "ga-llm",
     seed: int = 0,
     run: str | Path | None = None,
@@ -97,28 +66,32 @@ async def arefine(
     """Refines an answer to a question until the check calls one valid, or until budget, deadline, steps or patience end.
 
     `check` (or its `module:name`) gets an answer and returns a bool, a number, a `Verdict`, or a pair of these and feedback; it may be
-    async. `judge` may stand in its place: the name of a judge, or a mapping with the keys `judge` (`rubric`, `pairwise`, or a file of
-    yours), `model`, `votes`, `criteria`, `good`, `references`, `panel`. `verify` is a stricter check: no answer is valid against it, and
-    of the best answers the first that it calls valid is returned; if it calls none so, the best, with `verified` False. Founders are
-    samples of the model. `settings` are those of the recipe. Without `run` nothing is left on disk; with it the search can be
-    continued. Raises `ConfigError` before anything is asked when something cannot work. A `brake` brings it to rest from outside: no
-    new call is made, what is in flight is recorded, and its reason is raised.
+    async. `judge` is the name of a judge, or a mapping with the keys `judge` (`rubric`, `pairwise`, or a file of yours), `model`, `votes`,
+    `criteria`, `good`, `weight`, `references`, `panel`. It stands in the check's place; or beside it: then the check says what is valid,
+    both are objectives (`recipe="nsga2"` keeps a front of them), and the search ends at a valid answer that is `good`. `verify` is a
+    stricter check: no answer is valid against it, and of the best answers the first that it calls valid is returned; if it calls none
+    so, the best, with `verified` False. `measures` are functions of an answer, or the names `words`, `characters` and `sentence`: where it
+    lives in the grid of `map-elites`. With `stop_at_valid=False` the search goes on from valid answers to better ones. `model` may be
+    several: samples come from each, and `choose="bandit"` finds who gains most for its cost. Founders are samples of the model.
+    `settings` are those of the recipe. Without `run` nothing is left on disk; with it the search can be continued. Raises `ConfigError`
+    before anything is asked when something cannot work. A `brake` brings it to rest from outside: no new call is made, what is in flight
+    is recorded, and its reason is raised.
     """
     if deadline is not None and not deadline > 0:
         raise ConfigError(f"deadline: give seconds greater than 0, not {deadline!r}")
     limits = check_section(BudgetConfig, budget or {}, "budget")
     spending = Budget(**limits.model_dump(exclude={"evaluations"}))
     evaluations = Budget(evaluations=limits.evaluations, seconds=limits.seconds)
-    spec, root = _spec(model), Seed.of(seed)
-    checks = Checks(check, judge, verify, spec, near)
+    specs, root = _specs(model), Seed.of(seed)
+    checks = Checks(check, judge, verify, measures, specs[0], near, stop_at_valid)
     chosen = check_settings(named(recipe, near), settings, f"recipe {recipe}")
     # A rehearsal with nothing open: what cannot work is said before a folder exists.
     async with Connections(budget=spending, in_flight=in_flight, env=env) as rehearsal:
-        answering = rehearsal.connect(spec)
-        kit = AnswerKit(question, answering, seed=root, near=near)
-        planned(recipe, kit, chosen, near)
-        frozen = _frozen({"recipe": recipe, "seed": seed, "question": question, **chosen}, spec)
-        frozen |= {"(check)": checks.of(question, rehearsal, root).key, "(model)": answering.key, **checks.frozen}
+        answering = [rehearsal.connect(spec) for spec in specs]
+        planned(recipe, AnswerKit(question, answering[0], seed=root, near=near, more=answering[1:]), chosen, near)
+        frozen = _frozen({"recipe": recipe, "seed": seed, "question": question, **chosen}, specs)
+        names = " and ".join(one.key for one in answering)
+        frozen |= {"(check)": checks.of(question, rehearsal, root).key, "(model)": names, **checks.frozen}
     brake = brake or Brake()
     brake.holds(spending, evaluations)
     timer, passed = None, BudgetExhausted(f"the deadline of {deadline or 0:g} s has passed")
@@ -139,12 +112,13 @@ async def arefine(
             async with Connections(
                 database=database, budget=spending, in_flight=in_flight, seed=root, env=env, grace=GRACE
             ) as connections:
-                kit = AnswerKit(question, connections.connect(spec), seed=root, near=near)
+                models = [connections.connect(spec) for spec in specs]
+                kit = AnswerKit(question, models[0], seed=root, near=near, more=models[1:])
                 plan: Plan[TextGenome] = planned(recipe, kit, chosen, near)
                 if not journal.recorded and deadline is None:
-                    for one in dict.fromkeys(map(connections.connect, (spec, checks.spec))):
+                    for one in dict.fromkeys(map(connections.connect, (*specs, checks.spec))):
                         await greet(one)
-                sitting = _Sitting(on_cohort, lambda: stopwatch.note(evaluations.elapsed))
+                sitting = Sitting(checks.enough, on_cohort, lambda: stopwatch.note(evaluations.elapsed))
                 stops = [stop.matings(plan.matings), stop.barren(BARREN)]
                 if stagnation is not None:
                     stops.append(stop.stagnation(stagnation))
@@ -153,8 +127,7 @@ async def arefine(
                     try:
                         references = await checks.references(kit)
                     except Pause as pause:
-                        sitting.outcome = replace(sitting.outcome, reason=str(pause), pause=pause)
-                        return
+                        return sitting.paused(pause)
                     checking = checks.of(question, connections, root, references)
                     sitting.outcome = await evolve(
                         plan.strategy,
@@ -164,7 +137,7 @@ async def arefine(
                         batch=plan.batch,
                         slots=plan.slots,
                         stop=stops,
-                        enough=_valid,
+                        enough=checks.enough,
                         on_cohort=sitting.told,
                     )
 
@@ -175,7 +148,7 @@ async def arefine(
                     assert brake.reason is not None
                     if not isinstance(brake.reason, Pause):
                         raise brake.reason
-                    sitting.outcome = replace(sitting.outcome, reason=str(brake.reason), pause=brake.reason)
+                    sitting.paused(brake.reason)
                 stopwatch.note(evaluations.elapsed)
                 strict = checks.of(question, connections, root) if verify is not None else None
                 return await sitting.refined(connections.ledger.budget.spent, strict)
@@ -183,74 +156,27 @@ async def arefine(
             await asyncio.to_thread(database.close)
 
 
-class _Sitting:
-    """How far a refinement has come, also when it is broken off."""
-
-    def __init__(self, on_cohort: Callable[[Told[TextGenome]], None] | None, note_time: Callable[[], object]) -> None:
-        self.outcome: Outcome[TextGenome] = Outcome("", Progress(), View(), "")
-        self._on_cohort, self._note_time = on_cohort, note_time
-        self._known: dict[str, Individual[TextGenome]] = {}
-
-    def told(self, now: Told[TextGenome]) -> None:
-        """One more cohort."""
-        self.outcome = replace(self.outcome, progress=now.progress, view=now.view)
-        self._known.update({one.id: one for one in now.births if isinstance(one, Individual)})
-        if not now.replayed:
-            self._note_time()
-        if self._on_cohort is not None:
-            self._on_cohort(now)
-
-    async def refined(self, spent: Usage, strict: Checked[TextGenome] | None) -> Refined:
-        """The best so far and its line; of the best ones the first that the strict check calls valid, where there is such a check."""
-        outcome, best = self.outcome, self.outcome.best
-        if best is None:
-            why = outcome.progress.last_error
-            reason = f"{outcome.reason}; no answer could be checked" + (f", last error: {why}" if why else "")
-            return Refined(None, None, False, (), reason, outcome.progress.evaluations, spent, (), outcome.pause)
-        verified: bool | None = None
-        notes = best.fitness.feedback
-        if strict is not None:
-            refusals = [await strict.refused(answer_of(one.genome), Context(Seed(0).fold(one.id))) for one in outcome.view.hall]
-            best, verified = next(
-                ((one, True) for one, why in zip(outcome.view.hall, refusals, strict=True) if why is None), (best, False)
-            )
-            notes = best.fitness.feedback if verified else tuple(dict.fromkeys([*notes, *(why for why in refusals[:1] if why)]))
-        valid = _valid(best)
-        return Refined(
-            answer_of(best.genome),
-            best.fitness.value,
-            valid,
-            notes,
-            "an answer is valid" if valid else outcome.reason,
-            outcome.progress.evaluations,
-            spent,
-            self._line(best),
-            outcome.pause,
-            verified,
-        )
-
-    def _line(self, one: Individual[TextGenome] | None) -> tuple[Individual[TextGenome], ...]:
-        line: list[Individual[TextGenome]] = []
-        while one is not None:
-            line.append(one)
-            one = self._known.get(one.parents[0]) if one.parents else None
-        return tuple(reversed(line))
+def _specs(model: Model | Sequence[Model]) -> list[ModelSpec]:
+    """The models that answer, the first one first."""
+    several = [model] if isinstance(model, str | Mapping | ModelSpec) else list(model)
+    if not several:
+        raise ConfigError("model: name at least one")
+    return [_spec(one, "model" if len(several) == 1 else f"model {i}") for i, one in enumerate(several, start=1)]
 
 
-def _valid(birth: Birth[TextGenome]) -> bool:
-    return isinstance(birth, Individual) and birth.fitness.ok and birth.fitness.violation == 0
-
-
-def _spec(model: str | Mapping[str, Any] | ModelSpec) -> ModelSpec:
+def _spec(model: Model, where: str) -> ModelSpec:
     if isinstance(model, ModelSpec):
         return model
     values = {"model": model} if isinstance(model, str) else model
-    return spec_of(check_section(ModelConfig, values, "model").model_dump())
+    return spec_of(check_section(ModelConfig, values, where).model_dump())
 
 
-def _frozen(settings: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:
+def _frozen(settings: Mapping[str, Any], specs: Sequence[ModelSpec]) -> dict[str, Any]:
     """What decides a refinement, flat: another value of it is another run."""
-    return {**{name: value for name, value in settings.items() if name not in FREE_ON_RESUME}, **frozen_model(spec, "model")}
+    frozen = {name: value for name, value in settings.items() if name not in FREE_ON_RESUME}
+    for i, spec in enumerate(specs, start=1):
+        frozen |= frozen_model(spec, f"model {i}" if i > 1 else "model")
+    return frozen
 
 
 def refine(question: str, check: Callable[..., Any] | str | None = None, **options: Any) -> Refined:

@@ -1,9 +1,10 @@
 """The study of refinement: the operators of ga-llm on and off, and simple search, at equal checks and at equal tokens.
 
-    python experiments/refinement/run.py [--smoke] [--only bars] [--config config.yaml]
+    python experiments/refinement/run.py [--smoke] [--only bars] [--config FILE] [--operator embedded]
 
 Without options it runs what is missing in results/study.jsonl and results/bars.jsonl, then writes tables and figures. It can be stopped
-and started at will. `--smoke` takes about a minute and writes nothing here.
+and started at will. With `--operator embedded` the model in the package writes the answers, as embedded.yaml says. `--smoke` takes about
+a minute and writes nothing here.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import yaml
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from search import ARMS, search  # noqa: E402
+from search import ARMS, name_of, search, weights_of  # noqa: E402
 from tables import write  # noqa: E402
 
 TASKS = ("modules-8", "traps-3", "meetings", "trip", "grid", "summary", "simplification")
@@ -53,15 +54,12 @@ def barred(share: float) -> list[Job]:
         ("modules-8", 60, {free: 25, "ga-llm, no repair": 25}, {"corrupt": 0.35}),
         ("meetings", 60, {free: 25, "ga-llm, no repair": 25}, {"corrupt": 0.35}),
         ("traps-4", 400, {free: 25, alone: 25, anew: 25}, {}),
+        ("circles", 1000, {free: 5, alone: 5, anew: 5}, {}),
     ]
     return [
         {"task": task, "arm": arm, "seed": seed, "evaluations": checks, "operator": "stub", **more}
         for task, checks, arms, more in rows for arm, count in arms.items() for seed in range(round(count * share))
     ]  # fmt: skip
-
-
-def name_of(operator: Any) -> str:
-    return operator if isinstance(operator, str) else str(operator["model"])
 
 
 def key(job: Job) -> tuple[Any, ...]:
@@ -70,13 +68,17 @@ def key(job: Job) -> tuple[Any, ...]:
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """The rows of a file, without those of former weights of the model in the package."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [row for row in rows if row.get("weights") == weights_of(row["operator"])]
 
 
 def work(jobs: Iterable[Job], path: Path) -> None:
     """Runs what has no row yet; every row is written as soon as it is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = {key(row) for row in rows_of(path)}
+    rows = rows_of(path)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = {key(row) for row in rows}
     left = [job for job in jobs if key(job) not in done]
     began = time.monotonic()
     with path.open("a") as file:
@@ -91,14 +93,17 @@ def work(jobs: Iterable[Job], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=HERE / "config.yaml")
-    parser.add_argument("--operator", help="a model, instead of the one of the configuration")
+    parser.add_argument("--config", type=Path, help="by default OPERATOR.yaml beside this file, or else config.yaml")
+    parser.add_argument("--operator", help="`stub`, `embedded` or a model, instead of the one of the configuration")
     parser.add_argument("--seeds", type=int, help="instead of those of the configuration")
     parser.add_argument("--only", choices=("bars", "study"), help="one half of it")
     parser.add_argument("--smoke", action="store_true", help="one seed, 30 checks, no real text; tables on the screen")
     options = parser.parse_args()
-    config = yaml.safe_load(options.config.read_text())
-    config["operator"] = options.operator or config["operator"]
+    beside = HERE / f"{options.operator}.yaml"
+    file = options.config or (beside if beside.exists() else HERE / "config.yaml")
+    config = yaml.safe_load(file.read_text())
+    if options.operator and options.operator != name_of(config["operator"]):
+        config["operator"] = options.operator
     config["seeds"] = options.seeds or config["seeds"]
     config["tasks"] = config.get("tasks") or TASKS
     config["arms"] = config.get("arms") or [name for name in ARMS if name != "ga-llm, no repair"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,17 @@ from proposer import Proposer, bind
 from llmevo import arefine
 from llmevo.core import Individual
 from llmevo.fitness.check import Verdict
+from llmevo.fitness.diversity import distinct, self_bleu
+from llmevo.llm.embedded.runtime import WEIGHTS, weights_hash
 
 ARMS: dict[str, dict[str, Any]] = {
     "ga-llm": {},
     "ga-llm without crossover": {"ablate": ("crossover",)},
     "ga-llm without prompt mutation": {"ablate": ("prompt_mutation",)},
     "ga-llm without textual mutation": {"ablate": ("textual_mutation",)},
-    "ga-llm, crossover alone": {"ablate": ("prompt_mutation", "textual_mutation")},
     "ga-llm, textual mutation alone": {"ablate": ("crossover", "prompt_mutation")},
+    "ga-llm with local edits": {"local_edits": 0.3},
+    "ga-llm, rates by a bandit": {"choose": "bandit"},
     "ga-llm, duplicates allowed": {"duplicates": "allow"},
     "ga-llm, no repair": {"repair": False},
     "ga-llm, never spent": {"patience": 10**6},
@@ -33,7 +37,17 @@ ARMS: dict[str, dict[str, Any]] = {
     "evoscale": {"recipe": "evoscale"},
     "mind-evolution": {"recipe": "mind-evolution", "population": 20},
 }
-"""Name to the settings of `llmevo.refine` in which it differs from the defaults."""
+"""Name to the settings of `llmevo.refine` in which it differs from the defaults. "Never spent": the best is the first parent for ever."""
+
+
+def name_of(operator: Any) -> str:
+    """The name of an operator as a row has it."""
+    return operator if isinstance(operator, str) else str(operator["model"])
+
+
+def weights_of(operator: Any) -> str | None:
+    """Which weights the model in the package has, so that rows of former ones are not taken for theirs; None for other operators."""
+    return weights_hash(WEIGHTS / "model.safetensors")[:12] if name_of(operator) == "embedded" else None
 
 
 async def search(
@@ -91,11 +105,13 @@ async def search(
             track.append([i, round(best, 6)])
     normal = {"".join(answer.split()) for answer in answers}
     return {
-        "task": task, "arm": arm, "seed": seed, "operator": operator if isinstance(operator, str) else operator["model"],
+        "task": task, "arm": arm, "seed": seed, "operator": name_of(operator), "weights": weights_of(operator),
         "corrupt": corrupt, "sloppy": sloppy, "budget": evaluations,
         "checks": len(log), "solved": solved_at.get("checks"), "solved_births": solved_at.get("births"),
         "track": track, "marks": thinned(marks),
-        "different": len(normal), "fates": fates, "best": found.score, "sample": max(samples, default=None),
+        "different": len(normal), "distinct_2": round(distinct(answers), 4),
+        "self_bleu": round(self_bleu(answers), 4) if find_spec("sacrebleu") else None,
+        "fates": fates, "best": found.score, "sample": max(samples, default=None),
         "calls": found.spent.calls, "tokens": found.spent.tokens_in + found.spent.tokens_out, "usd": found.spent.price,
         "reason": found.reason[:80], "seconds": round(time.perf_counter() - began, 3),
     }  # fmt: skip

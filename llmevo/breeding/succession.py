@@ -101,7 +101,10 @@ def per_cell(cell: Callable[[tuple[float, ...]], Hashable]) -> Compete:
 
     def cells(field: Sequence[Individual[Any]]) -> list[Mapping[Hashable, Score]]:
         if not all(one.fitness.measures for one in field):
-            raise ConfigError("the fitness gives no measures: per_cell needs them to find the cell; set Fitness.measures")
+            raise ConfigError(
+                "the fitness gives no measures, and a grid needs them to find the cell: set `Fitness.measures`; for an answer give "
+                "`measures`, e.g. `words` or a function of yours, or put them into the check's `Verdict`"
+            )
         return [{cell(one.fitness.measures): score} for one, score in zip(field, standings(field), strict=True)]
 
     return Compete(cells)

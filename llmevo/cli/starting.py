@@ -1,13 +1,11 @@
-"""The commands that begin or repeat something: run, refine, plan, replay, train-experts."""
+"""The commands that begin or repeat something: run, plan, replay, train-experts."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,8 +16,7 @@ from llmevo.core.errors import ConfigError
 from llmevo.core.resolve import need
 
 if TYPE_CHECKING:
-    from llmevo.engine.brake import Brake
-    from llmevo.refining import Refined
+    pass
 
 
 @app.command()
@@ -50,77 +47,6 @@ def run(
         raise typer.Exit(result.pause.exit_code)
     if result.best is None:
         raise ConfigError(f"nobody lived, so there is no winner; the last error was:\n{result.outcome.progress.last_error}")
-
-
-@app.command()
-def refine(
-    question: Annotated[str, typer.Argument(help="The question, or - to read it from standard input.", show_default=False)],
-    check: Annotated[str | None, typer.Option("--check", help="module:name of a function of an answer.")] = None,
-    judge: Annotated[str | None, typer.Option("--judge", help="Instead of a check: rubric, pairwise, or a judge of yours.")] = None,
-    judge_model: Annotated[str | None, typer.Option("--judge-model", help="Who judges; by default the model that answers.")] = None,
-    votes: Annotated[int, typer.Option("--votes", min=1, help="Votes of the judge for each answer.")] = 3,
-    good: Annotated[float | None, typer.Option("--good", help="The judge's score (0 to 1) from which on an answer is valid.")] = None,
-    verify: Annotated[str | None, typer.Option("--verify", help="module:name of a stricter check, which has the last word.")] = None,
-    reference: Annotated[list[str] | None, typer.Option("--reference", help="An answer to compare with; may be repeated.")] = None,
-    model: Annotated[str, typer.Option("--model", help="A name, as in docs/models.md.")] = "embedded",
-    base_url: Annotated[str | None, typer.Option("--base-url", help="Any OpenAI-compatible endpoint.")] = None,
-    recipe: Annotated[str, typer.Option("--recipe", help="`llmevo recipes` lists them.")] = "ga-llm",
-    population: Annotated[int, typer.Option(min=1)] = 8,
-    steps: Annotated[int, typer.Option(min=1)] = 10,
-    seed: Annotated[int, typer.Option()] = 0,
-    ablate: Annotated[str | None, typer.Option("--ablate", help="Operators to leave out, with commas between them.")] = None,
-    calls: Annotated[int | None, typer.Option("--calls", min=1, help="Most calls.")] = None,
-    deadline: Annotated[float | None, typer.Option("--deadline", help="Most seconds.")] = None,
-    folder: Annotated[Path | None, typer.Option("--run", help="A run folder that can be continued; nothing is left without it.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Refine an answer at inference time, until a check calls it valid."""
-    from llmevo import console
-    from llmevo.llm import ModelSpec
-    from llmevo.refining import arefine
-
-    settings: dict[str, Any] = {"population": population, "steps": steps}
-    if ablate:
-        settings["ablate"] = tuple(name.strip().replace("-", "_") for name in ablate.split(","))
-    asked = sys.stdin.read() if question == "-" else question
-    judging = _judge(judge, judge_model, base_url, votes, good, reference)
-
-    def work(brake: Brake) -> Coroutine[Any, Any, Refined]:
-        return arefine(
-            asked,
-            check,
-            verify=verify,
-            judge=judging,
-            model=ModelSpec(model, base_url=base_url),
-            recipe=recipe,
-            seed=seed,
-            run=folder,
-            budget=None if calls is None else {"calls": calls},
-            deadline=deadline,
-            near=Path.cwd(),
-            brake=brake,
-            **settings,
-        )
-
-    found = asyncio.run(under_signals(work, kept=folder is not None))
-    if as_json:
-        print_json(console.refined_record(found))
-    else:
-        console.show_refined(found)
-    if found.answer is None:
-        raise typer.Exit(ConfigError.exit_code if found.pause is None else found.pause.exit_code)
-
-
-def _judge(
-    name: str | None, model: str | None, base_url: str | None, votes: int, good: float | None, references: list[str] | None
-) -> dict[str, Any] | None:
-    """The options of a judge as they stand in Python."""
-    if name is None:
-        if model or good is not None or references:
-            raise ConfigError("--judge-model, --good and --reference belong to a judge: name one, e.g. `--judge rubric`")
-        return None
-    judging = {"judge": name, "votes": votes, "good": good, "references": references or []}
-    return judging if model is None else {**judging, "model": {"model": model, "base_url": base_url}}
 
 
 @app.command()

@@ -44,7 +44,7 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     values, lines = load_yaml(text, str(path))
     for override in overrides:
-        place = _override(values, override)
+        place = put(values, override)
         lines = {known: line for known, line in lines.items() if known[: len(place)] != place}
     return check_config(values, where=str(path), lines=lines, near=path.parent)
 
@@ -273,8 +273,8 @@ def _note_lines(node: Any, place: tuple[str | int, ...], lines: Lines, where: st
             _note_lines(value, (*place, i), lines, where)
 
 
-def _override(values: dict[str, Any], override: str) -> tuple[str, ...]:
-    """Puts a value from the command line in its place; gives the place."""
+def put(values: dict[str, Any], override: str) -> tuple[str, ...]:
+    """Puts a value from the command line, `key.path=value` in YAML, in its place; gives the place."""
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {override}: write key=value or section.key=value")

@@ -62,7 +62,9 @@ class AnswerJudgeConfig(JudgeConfig):
     model: ModelConfig | None = None
     """Who judges; by default the model that answers, which is kind to answers of its own."""
     good: Annotated[float, Field(gt=0, le=1)] | None = None
-    """From this score on (0 to 1) an answer is valid and ends the search."""
+    """From this score on (0 to 1) an answer is valid and ends the search. Beside a check, which says what is valid, it ends the search."""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Beside a check: what the judge's score counts in the value of an answer."""
     references: list[str] = Field(default_factory=list)
     """What answers are compared with."""
     panel: Count = 3

@@ -10,7 +10,7 @@ from llmevo.core import Individual
 
 if TYPE_CHECKING:
     from llmevo.library import Template
-    from llmevo.refining import Refined
+    from llmevo.refined import Refined
     from llmevo.report.summary import Summary
     from llmevo.runs import Result
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmevo.config.estimate import Estimate
     from llmevo.library import Template
     from llmevo.recipes import Entry
-    from llmevo.refining import Refined
+    from llmevo.refined import Refined
     from llmevo.report.summary import Summary
     from llmevo.report.votes import Voted
     from llmevo.runs import Result

@@ -95,7 +95,7 @@ class Checked(Generic[G]):
     async def _one(self, genome: G, context: Context) -> Fitness:
         answer = self._reads(genome)
         try:
-            found = verdict(await _asked(self.check, answer, context))
+            found = verdict(await asked(self.check, answer, context))
             if found.violation == 0 and (refusal := await self.refused(answer, context)) is not None:
                 found = replace(found, violation=1.0, feedback=(*found.feedback, refusal))
             return as_fitness(found, context.meter.usage)
@@ -106,7 +106,6 @@ class Checked(Generic[G]):
         except Exception as error:
             return Fitness.failed(f"the check raised {described(error)}", context.meter.usage)
 
-
     async def refused(self, answer: str, context: Context) -> str | None:
         """Why `verify` does not call an answer valid; None when it does, or when there is no such check.
 
@@ -115,7 +114,7 @@ class Checked(Generic[G]):
         if self.verify is None:
             return None
         try:
-            found = verdict(await _asked(self.verify, answer, context))
+            found = verdict(await asked(self.verify, answer, context))
         except (Pause, ConfigError):
             raise
         except Exception as error:
@@ -123,8 +122,8 @@ class Checked(Generic[G]):
         return None if found.violation == 0 else f"not verified: {'; '.join(found.feedback) or 'the strict check says no'}"
 
 
-async def _asked(check: Callable[..., Any], answer: str, context: Context) -> Any:
-    """What a check says of an answer."""
+async def asked(check: Callable[..., Any], answer: str, context: Context) -> Any:
+    """What a check says of an answer. A sync one runs in a thread; it gets the `context` if it has such a parameter."""
     more = {"context": context} if takes_context(check) else {}
     return await check(answer, **more) if is_async(check) else await asyncio.to_thread(check, answer, **more)
 

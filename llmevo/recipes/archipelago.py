@@ -11,6 +11,7 @@ from llmevo.breeding import Roulette, Weighted, boltzmann, keep_all, truncation
 from llmevo.core import ConfigError, G, Seed, Strategy, View
 from llmevo.core.resolve import nearest
 from llmevo.recipes import parameters, recipe
+from llmevo.recipes.choosing import variations
 from llmevo.recipes.kit import AnswersKit, Kit, Plan
 from llmevo.strategies import Founding, Genetic, Islands, Reset, sequence
 
@@ -110,12 +111,13 @@ def mind_evolution(
     if count < 1 or not 0 <= reset < max(2, count):
         raise ConfigError(f"mind-evolution: at least one island ({count}), and not all of them are reset ({reset})")
     each = max(2, population // count)
-    talk, sample = kit.operator("critic-and-author"), kit.operator("answer")
+    talks, samples = variations(kit, "critic-and-author"), variations(kit, "answer")
+    rates = [(talk, (1 - fresh) / len(talks)) for talk in talks] + [(sample, fresh / len(samples)) for sample in samples]
     selection = Roulette(boltzmann(temperature), most=parents)
 
     def breeding(i: int, turn: int, view: View[G]) -> Strategy[G]:
         search: Genetic[G] = Genetic(
-            Weighted([(talk, 1 - fresh), (sample, fresh)]), selection, truncation(each), seed=kit.seed.fold("island", i, turn)
+            Weighted(rates), selection, truncation(each), seed=kit.seed.fold("island", i, turn)
         )
         search.view = view
         return search

@@ -19,7 +19,7 @@ from llmevo.breeding import (
 )
 from llmevo.core import ConfigError, G, Mixture, Succession, Variation
 from llmevo.core.resolve import nearest
-from llmevo.recipes.choosing import Choose, mixture
+from llmevo.recipes.choosing import Choose, mixture, operators, variations
 from llmevo.recipes.kit import AnswersKit, Kit, Plan
 from llmevo.strategies import Founding, Genetic, sequence
 
@@ -55,9 +55,10 @@ def ga_llm(
     """GA-LLM: samples of the model; then semantic crossover, prompt mutation or textual mutation of the best that is not spent yet.
 
     The best is varied until it has had `patience` children (a stillbirth counts as four), then the next best; the best `keep` answers
-    are remembered. `ablate` leaves operators out; the others keep their proportions. `choose: bandit` finds their rates by what they
-    gain. A child that repeats an answer (`duplicates` says how closely) is asked for again, `tries` times in all, and never checked.
-    With `repair` a reply that cannot be read becomes a small change of the parent instead.
+    are remembered. `ablate` leaves operators out; the others keep their proportions. `choose: bandit` finds their rates, and those of
+    the models where there are several, by what they gain for their cost. A child that repeats an answer (`duplicates` says how closely)
+    is asked for again, `tries` times in all, and never checked. With `repair` a reply that cannot be read becomes a small change of the
+    parent instead.
     """
     for name in ablate:
         if name not in OPERATORS:
@@ -71,16 +72,18 @@ def ga_llm(
     used = [operator for operator in OPERATORS if operator not in ablate and rates[operator]]
     if not used:
         raise ConfigError("ga-llm: every operator is left out or has rate 0; keep at least one")
-    mixed: Mixture[G] = mixture([(_mended(kit, operator, repair), rates[operator]) for operator in used], choose)
+    mixed: Mixture[G] = mixture([(one, rates[operator]) for operator in used for one in _mended(kit, operator, repair)], choose)
     known = None if duplicates == "allow" else Known(kit.traces(duplicates), key=duplicates, tries=tries)
     search = Genetic(mixed, BestFirst(patience), truncation(keep), seed=kit.seed, known=known)
     return _from_samples(kit, search, population, steps, batch, slots, again=repair)
 
 
-def _mended(kit: Kit[G], operator: Operator, repair: bool) -> Variation[G]:
-    """An operator of the model; where its reply cannot be read, one small change of the first parent."""
-    variation = kit.operator(OPERATORS[operator])
-    return ladder(variation, kit.operator("local-repair")) if repair and operator != "local_edits" else variation
+def _mended(kit: Kit[G], operator: Operator, repair: bool) -> list[Variation[G]]:
+    """An operator with each model; where its reply cannot be read, one small change of the first parent by the same model."""
+    found = variations(kit, OPERATORS[operator])
+    if operator == "local_edits" or not repair:
+        return found
+    return [ladder(one, mend) for one, mend in zip(found, variations(kit, "local-repair"), strict=True)]
 
 
 def revise(kit: Kit[G], *, population: int = 8, steps: int = 10, operator: str = "revise") -> Plan[G]:
@@ -93,7 +96,15 @@ def revise(kit: Kit[G], *, population: int = 8, steps: int = 10, operator: str =
     return Plan(sequence(founding, search), 1, population * (steps + 1))
 
 
-def evoscale(kit: Kit[G], *, population: int = 8, steps: int = 10, top: int = 3, operator: str = "from-best-answers") -> Plan[G]:
+def evoscale(
+    kit: Kit[G],
+    *,
+    population: int = 8,
+    steps: int = 10,
+    top: int = 3,
+    operator: str | tuple[str, ...] = "from-best-answers",
+    choose: Choose = "rates",
+) -> Plan[G]:
     """EvoScale: every round writes `population` answers anew, each conditioned on the best `top` of all so far.
 
     Source: after Satori-SWE, arXiv 2505.23604.
@@ -101,7 +112,7 @@ def evoscale(kit: Kit[G], *, population: int = 8, steps: int = 10, top: int = 3,
     if top < 1:
         raise ConfigError(f"evoscale: top: a child is conditioned on at least one answer, not {top}")
     roles = Roles(("self", *("random",) * (top - 1)))
-    search = Genetic(kit.operator(operator), roles, truncation(top), seed=kit.seed)
+    search = Genetic(operators(kit, operator, choose), roles, truncation(top), seed=kit.seed)
     return _from_samples(kit, search, population, steps, None, 1, truncation(top))
 
 
@@ -111,13 +122,15 @@ def map_elites(
     population: int = 8,
     steps: int = 10,
     cell: tuple[float, ...] = (),
-    operator: str = "textual-mutation",
+    operator: str | tuple[str, ...] = "textual-mutation",
+    choose: Choose = "rates",
     batch: int | None = None,
     slots: int = 1,
 ) -> Plan[G]:
     """MAP-Elites (arXiv 1504.04909): the best answer of every cell of the measures lives on, parents are drawn evenly.
 
-    The check gives the measures; `cell` is the width of a cell along each of them (1 by default).
+    The measures are the user's, e.g. length and style: functions of an answer (`measures` of a refinement), or those of the check's
+    verdict. `cell` is the width of a cell along each of them (1 by default).
     """
 
     if not all(width > 0 for width in cell):
@@ -126,10 +139,10 @@ def map_elites(
     def place(measures: tuple[float, ...]) -> tuple[int, ...]:
         widths = cell or (1.0,) * len(measures)
         if len(widths) != len(measures):
-            raise ConfigError(f"map-elites: the check gives {len(measures)} measures, cell has {len(widths)} widths: give one for each")
+            raise ConfigError(f"map-elites: there are {len(measures)} measures, and cell has {len(widths)} widths: give one for each")
         return tuple(int(measure // width) for measure, width in zip(measures, widths, strict=True))
 
-    search = Genetic(kit.operator(operator), uniform, per_cell(place), seed=kit.seed)
+    search = Genetic(operators(kit, operator, choose), uniform, per_cell(place), seed=kit.seed)
     return _from_samples(kit, search, population, steps, batch, slots)
 
 

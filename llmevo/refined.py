@@ -1,0 +1,109 @@
+"""What a refinement gives: the best answer, how it came about, and what else is worth keeping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from llmevo.breeding.pareto import frontier
+from llmevo.config.checks import answer_of, valid
+from llmevo.core import Birth, Context, Individual, Pause, Seed, Usage, View
+from llmevo.engine import Outcome, Told
+from llmevo.engine.progress import Progress
+from llmevo.fitness.check import Checked
+from llmevo.text import TextGenome
+
+Answer = Individual[TextGenome]
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """The best answer found. Never worse than the best sample, by the check's own score."""
+
+    answer: str | None
+    """None when no answer could be checked; `reason` says why."""
+    score: float | None
+    valid: bool
+    """Whether the check called it valid."""
+    feedback: tuple[str, ...]
+    reason: str
+    """Why the search ended."""
+    evaluations: int
+    spent: Usage
+    lineage: tuple[Answer, ...]
+    """The answer's ancestors along first parents, the oldest first, itself last."""
+    pause: Pause | None
+    """Set when the budget, the deadline or the model cut the search short; a run folder can go on."""
+    verified: bool | None = None
+    """Whether the strict check agrees that it is valid; None without one."""
+    front: tuple[Answer, ...] = ()
+    """With several objectives: the answers of the whole search that nobody dominates, valid ones if there are any."""
+    population: tuple[Answer, ...] = ()
+    """Who lived on at the end: of a grid the best of every cell."""
+
+
+class Sitting:
+    """How far a refinement has come, also when it is broken off. `enough` says which birth ended it."""
+
+    def __init__(
+        self,
+        enough: Callable[[Birth[TextGenome]], bool],
+        on_cohort: Callable[[Told[TextGenome]], None] | None,
+        note_time: Callable[[], object],
+    ) -> None:
+        self.outcome: Outcome[TextGenome] = Outcome("", Progress(), View(), "")
+        self._enough, self._on_cohort, self._note_time = enough, on_cohort, note_time
+        self._known: dict[str, Answer] = {}
+
+    def told(self, now: Told[TextGenome]) -> None:
+        """One more cohort."""
+        self.outcome = replace(self.outcome, progress=now.progress, view=now.view)
+        self._known.update({one.id: one for one in now.births if isinstance(one, Individual)})
+        if not now.replayed:
+            self._note_time()
+        if self._on_cohort is not None:
+            self._on_cohort(now)
+
+    def paused(self, pause: Pause) -> None:
+        """It cannot go on."""
+        self.outcome = replace(self.outcome, reason=str(pause), pause=pause)
+
+    async def refined(self, spent: Usage, strict: Checked[TextGenome] | None) -> Refined:
+        """The best so far and its line; of the best ones the first that the strict check calls valid, where there is such a check."""
+        outcome, best = self.outcome, self.outcome.best
+        if best is None:
+            why = outcome.progress.last_error
+            reason = f"{outcome.reason}; no answer could be checked" + (f", last error: {why}" if why else "")
+            return Refined(None, None, False, (), reason, outcome.progress.evaluations, spent, (), outcome.pause)
+        verified: bool | None = None
+        notes = best.fitness.feedback
+        if strict is not None:
+            refusals = [await strict.refused(answer_of(one.genome), Context(Seed(0).fold(one.id))) for one in outcome.view.hall]
+            best, verified = next(
+                ((one, True) for one, why in zip(outcome.view.hall, refusals, strict=True) if why is None), (best, False)
+            )
+            notes = best.fitness.feedback if verified else tuple(dict.fromkeys([*notes, *(why for why in refusals[:1] if why)]))
+        return Refined(
+            answer_of(best.genome),
+            best.fitness.value,
+            valid(best),
+            notes,
+            "an answer is valid" if self._enough(best) else outcome.reason,
+            outcome.progress.evaluations,
+            spent,
+            self._line(best),
+            outcome.pause,
+            verified,
+            tuple(frontier(list(self._known.values()))) if len(best.fitness.objectives) > 1 else (),
+            outcome.view.population,
+        )
+
+    def _line(self, one: Answer | None) -> tuple[Answer, ...]:
+        line: list[Answer] = []
+        while one is not None:
+            line.append(one)
+            one = self._known.get(one.parents[0]) if one.parents else None
+        return tuple(reversed(line))
+
+
+__all__ = ["Refined", "Sitting"]
