@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from llmevo.breeding import distinct, ranked
 from llmevo.breeding.pareto import frontier
 from llmevo.config.checks import answer_of, valid
-from llmevo.core import Birth, Context, Individual, Pause, Seed, Usage, View
+from llmevo.core import Birth, Context, Evaluate, Fitness, Individual, Pause, Seed, Usage, View
 from llmevo.engine import Outcome, Told
 from llmevo.engine.progress import Progress
 from llmevo.fitness.check import Checked
@@ -31,7 +32,7 @@ class Refined:
     evaluations: int
     spent: Usage
     lineage: tuple[Answer, ...]
-    """The answer's ancestors along first parents, the oldest first, itself last."""
+    """The answer's ancestors along first parents, the oldest first, itself last; itself alone if it is of a step that was broken off."""
     pause: Pause | None
     """Set when the budget, the deadline or the model cut the search short; a run folder can go on."""
     verified: bool | None = None
@@ -54,6 +55,12 @@ class Sitting:
         self.outcome: Outcome[TextGenome] = Outcome("", Progress(), View(), "")
         self._enough, self._on_cohort, self._note_time = enough, on_cohort, note_time
         self._known: dict[str, Answer] = {}
+        self._seen: dict[str, Answer] = {}
+        """Checked answers by genome, those of a step that was broken off included."""
+
+    def watching(self, evaluate: Evaluate[TextGenome]) -> Watched:
+        """The evaluation, of which nothing is lost when a step is broken off."""
+        return Watched(evaluate, self._seen)
 
     def told(self, now: Told[TextGenome]) -> None:
         """One more cohort."""
@@ -70,7 +77,10 @@ class Sitting:
 
     async def refined(self, spent: Usage, strict: Checked[TextGenome] | None) -> Refined:
         """The best so far and its line; of the best ones the first that the strict check calls valid, where there is such a check."""
-        outcome, best = self.outcome, self.outcome.best
+        outcome, told = self.outcome, {one.genome.key for one in self._known.values()}
+        unfinished = [one for key, one in self._seen.items() if key not in told and one.fitness.ok] if outcome.pause else []
+        hall = ranked(distinct([*outcome.view.hall, *unfinished]))
+        best = hall[0] if hall else None
         if best is None:
             why = outcome.progress.last_error
             reason = f"{outcome.reason}; no answer could be checked" + (f", last error: {why}" if why else "")
@@ -78,10 +88,8 @@ class Sitting:
         verified: bool | None = None
         notes = best.fitness.feedback
         if strict is not None:
-            refusals = [await strict.refused(answer_of(one.genome), Context(Seed(0).fold(one.id))) for one in outcome.view.hall]
-            best, verified = next(
-                ((one, True) for one, why in zip(outcome.view.hall, refusals, strict=True) if why is None), (best, False)
-            )
+            refusals = [await strict.refused(answer_of(one.genome), Context(Seed(0).fold(one.id))) for one in hall]
+            best, verified = next(((one, True) for one, why in zip(hall, refusals, strict=True) if why is None), (best, False))
             notes = best.fitness.feedback if verified else tuple(dict.fromkeys([*notes, *(why for why in refusals[:1] if why)]))
         return Refined(
             answer_of(best.genome),
@@ -104,6 +112,25 @@ class Sitting:
             line.append(one)
             one = self._known.get(one.parents[0]) if one.parents else None
         return tuple(reversed(line))
+
+
+@dataclass(frozen=True)
+class Watched:
+    """An evaluation that notes what it found."""
+
+    evaluate: Evaluate[TextGenome]
+    seen: dict[str, Answer]
+
+    @property
+    def whole_cohort(self) -> bool:
+        """As the evaluation wants it."""
+        return self.evaluate.whole_cohort
+
+    async def __call__(self, genomes: Sequence[TextGenome], contexts: Sequence[Context]) -> list[Fitness]:
+        scores = await self.evaluate(genomes, contexts)
+        for genome, fitness in zip(genomes, scores, strict=True):
+            self.seen[genome.key] = Individual(genome.key, genome, fitness)
+        return scores
 
 
 __all__ = ["Refined", "Sitting"]

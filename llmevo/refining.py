@@ -131,7 +131,7 @@ async def arefine(
                     checking = checks.of(question, connections, root, references)
                     sitting.outcome = await evolve(
                         plan.strategy,
-                        Metered(checking, evaluations),
+                        sitting.watching(Metered(checking, evaluations)),
                         journal,
                         seed=root,
                         batch=plan.batch,

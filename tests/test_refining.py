@@ -152,6 +152,17 @@ def test_budget_and_deadline_pause_with_the_best_so_far() -> None:
         await asyncio.sleep(0.02)
         return right(answer).value
 
+    cut = refine(QUESTION, lambda answer: right(answer).value, model=MODEL, budget={"evaluations": 5}, seed=2)
+    assert cut.pause is not None and cut.answer is not None and cut.score is not None, "five of the first eight were checked"
+    assert len(cut.lineage) == 1 and cut.lineage[0].genome.part("answer") == cut.answer
+
+    async def one_hangs(answer: str) -> float:
+        await asyncio.sleep(60 if answer == cut.answer else 0)
+        return right(answer).value
+
+    hung = refine(QUESTION, one_hangs, model=MODEL, steps=50, deadline=0.5, seed=2)
+    assert hung.pause is not None and hung.answer not in (None, cut.answer)
+
     late = refine(QUESTION, slowly, model=MODEL, population=2, steps=10_000, deadline=0.5, seed=2)
     assert late.pause is not None and "deadline" in late.reason and late.answer is not None
 
@@ -344,3 +355,115 @@ def test_operators_show_what_was_found_and_scores_that_tell_answers_apart() -> N
     assert mutations and all("Wrong: the third digit is odd" in prompt for prompt in mutations)
     assert any("0.40001" in prompt and "0.40002" in prompt for prompt in crossings)
     assert any("Answer 3" in prompt.split("Now these")[1] for prompt in crossings)
+
+
+def idle(request: Any) -> str:
+    """Knows nothing: whatever it is asked, it says something new that is wrong."""
+    IDLE.append(request.messages[-1].content)
+    return f"<answer>CONFIG = [0, 0, 0, {len(IDLE)}]</answer>"
+
+
+IDLE: list[str] = []
+TWO = [{"model": "scripted:refining_model:idle"}, MODEL]
+
+
+def never(answer: str) -> Verdict:
+    """As right, but never valid: the search goes on."""
+    digits = [int(digit) for digit in re.findall(r"\d+", answer)]
+    return Verdict(sum(a == b for a, b in zip(digits, TARGET, strict=True)) / 4, 1.0)
+
+
+@pytest.mark.parametrize("more", [{}, {"recipe": "map-elites", "measures": ("words",)}, {"recipe": "evoscale"}])
+def test_a_bandit_chooses_among_models_too(more: dict[str, Any], tmp_path: Path) -> None:
+    options: dict[str, Any] = {"model": TWO, "steps": 60, "batch": 1, "seed": 1, **more}
+    if more.get("recipe") == "evoscale":
+        del options["batch"]
+    counts = {}
+    for choose in ("rates", "bandit"):
+        IDLE.clear()
+        ASKED.clear()
+        refine(QUESTION, never, choose=choose, run=tmp_path / choose, **options)
+        counts[choose] = len(IDLE) / (len(IDLE) + len(ASKED))
+    assert 0.35 < counts["rates"] < 0.65 and counts["bandit"] < counts["rates"]
+    asked = len(IDLE) + len(ASKED)
+    refine(QUESTION, never, choose="bandit", run=tmp_path / "bandit", **options)
+    assert len(IDLE) + len(ASKED) == asked, "the record is enough"
+    with pytest.raises(ConfigError, match=r"model 2\.temperature"):
+        other = {**options, "model": [TWO[0], {"model": MODEL, "temperature": 0.1}]}
+        refine(QUESTION, never, choose="bandit", run=tmp_path / "bandit", **other)
+
+
+def test_samples_come_from_every_model() -> None:
+    IDLE.clear()
+    refine(QUESTION, never, model=TWO, recipe="mind-evolution", population=8, steps=1)
+    assert sum("<answer>" in prompt and "critic" not in prompt for prompt in IDLE) >= 3 and len(ASKED) >= 3
+    with pytest.raises(ConfigError, match="name at least one"):
+        refine(QUESTION, never, model=[])
+
+
+def test_a_grid_keeps_the_best_of_every_length_and_style() -> None:
+    def text(request: Any) -> str:
+        chance = random.Random(f"{request.sample} {request.messages[-1].content}")
+        return f"<answer>{' '.join('well' + '.' * (chance.random() < 0.4) for _ in range(chance.randrange(2, 12)))}.</answer>"
+
+    def style(answer: str) -> float:
+        return answer.count(".") / len(answer.split())
+
+    sys.modules[__name__].text = text  # type: ignore[attr-defined]
+    options: dict[str, Any] = {"model": "scripted:refining_model:text", "recipe": "map-elites", "population": 6, "steps": 6}
+    found = refine("Say well.", lambda answer: len(set(answer)) / 10, measures=("words", style), cell=(4.0, 0.5), **options)
+    cells = [(int(words // 4), int(dots // 0.5)) for words, dots in (one.fitness.measures for one in found.population)]
+    assert len(cells) == len(set(cells)) >= 4
+    for one in found.population:
+        answer = one.genome.part("answer")
+        assert one.fitness.measures == (len(answer.split()), style(answer))
+    with pytest.raises(ConfigError, match="there are 2 measures, and cell has 1"):
+        refine("Say well.", longer, measures=("words", style), cell=(4.0,), **options)
+    with pytest.raises(ConfigError, match="gives no measures"):
+        refine("Say well.", longer, **options)
+    with pytest.raises(ConfigError, match="did you mean 'words'"):
+        refine("Say well.", longer, measures=("word",), **options)
+    failed = refine("Say well.", longer, measures=(lambda answer: float("nan"),), **options)
+    assert failed.answer is None and "the measure" in failed.reason
+
+
+def test_it_goes_on_from_a_valid_answer_to_a_better_one(tmp_path: Path) -> None:
+    def check(answer: str) -> Verdict:
+        return replace(right(answer), violation=0.0)
+
+    options: dict[str, Any] = {"model": MODEL, "population": 4, "steps": 8, "seed": 2, "run": tmp_path / "run"}
+    first = refine(QUESTION, check, **{**options, "run": None})
+    assert first.evaluations == 1 and first.reason == "an answer is valid"
+    found = refine(QUESTION, check, stop_at_valid=False, **options)
+    assert found.valid and found.evaluations > 8 and found.score is not None and first.score is not None and found.score > first.score
+    with pytest.raises(ConfigError, match="stop_at_valid"):
+        refine(QUESTION, check, **options)
+
+
+def test_the_command_reaches_every_setting(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(*more: str) -> tuple[int, str, str]:
+        command = ["llmevo", "refine", QUESTION, "--check", "refining_model:never", "--steps", "3", *more]
+        monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out = capsys.readouterr()
+        return int(ended.value.code or 0), out.out, out.err
+
+    two = ("--model", "scripted:refining_model:idle", "--model", MODEL)
+    code, out, err = said(*two, "--recipe", "map-elites", "--measure", "words", "--measure", "sentence", "--set", "cell=[1, 2]", "--go-on")
+    assert code == 0 and out.startswith("CONFIG") and len(out.splitlines()) == 1 and IDLE and ASKED
+    assert "step 1" in err and "evaluations" in err
+    code, out, err = said("--model", MODEL, "--set", "patience=3", "--set", "budget.evaluations=9", "--set", "model.temperature=0.3")
+    assert code == 0 and "evaluations is 9" in err
+    code, out, err = said("--model", MODEL, "--evaluations", "5", "--json")
+    assert code == 0 and '"paused": true' in out and not err
+    for wrong, words in (
+        (("--set", "patiense=3"), "did you mean 'patience'"),
+        (("--set", "model=3"), "--set model: name one of its keys"),
+        (("--set", "model.temprature=3"), "did you mean 'temperature'"),
+        (("--set", "judge.votes=3"), "belong to a judge"),
+        (("--votes", "3"), "belong to a judge"),
+        (("--measure", "word"), "did you mean 'words'"),
+    ):
+        code, out, err = said("--model", MODEL, *wrong)
+        assert code == 78 and words in err and not out, err

@@ -15,6 +15,7 @@ from llmevo.core import ConfigError, Evaluate, Genome, Seed, Variation, content_
 from llmevo.core.resolve import resolve
 from llmevo.engine import Stop, stop
 from llmevo.fitness import Case, Evaluator, Judging, Phenotype, Repeated, Scorer
+from llmevo.fitness.together import SeveralJudging
 from llmevo.library import Template
 from llmevo.llm import ModelSpec, Price
 from llmevo.llm.build import Connections, Model
@@ -149,8 +150,8 @@ def _confirming(search: Search, config: RunConfig) -> Search:
 
 
 def scorer_of(config: RunConfig, task: Task, connections: Connections, models: dict[str, Model], seed: Seed) -> Scorer:
-    """The scorer of a task; a judge gets its model."""
-    if not isinstance(task.scorer, Judging):
+    """The scorer of a task; a judge gets its model, also where it is one of several scorers."""
+    if not isinstance(task.scorer, Judging | SeveralJudging):
         if config.models.judge is not None:
             raise ConfigError("models.judge: nobody is judged; add `task: {scorer: {judge: rubric}}`, or leave the model out")
         return task.scorer

@@ -11,6 +11,7 @@ from llmevo.config.task import Task
 from llmevo.core import Usage
 from llmevo.fitness import Evaluator, Judging
 from llmevo.fitness.judge import MAX_TOKENS as VERDICT
+from llmevo.fitness.together import SeveralJudging
 from llmevo.library import Template
 from llmevo.llm.build import Model
 from llmevo.llm.contract import Message, Request, Sampling
@@ -96,8 +97,10 @@ def estimate(search: Search, task: Task) -> list[Estimate]:
             times = len(most_caps)
             worst = _times(most - given, times * (once + again), 2 * sum(most_caps), 2 * times)
             rows.append(_row("operator", one, _times(share, into, CHILD / CHARACTERS_PER_TOKEN), worst, greeted, place))
-    if isinstance(task.scorer, Judging):
-        rows += _judged(search, task, task.scorer, most, greeted)
+    judges = task.scorer.judges if isinstance(task.scorer, SeveralJudging) else (task.scorer,)
+    for judging in judges:
+        if isinstance(judging, Judging):
+            rows += _judged(search, task, judging, most, greeted)
     return rows
 
 

@@ -240,7 +240,8 @@ def _siblings(root: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
     models: list[Any] = [root]
     for part in (part for part in place if isinstance(part, str)):
         fields = [model.model_fields[part] for model in models if part in model.model_fields]
-        models = [model for field in fields for model in _sections_in(field.annotation)]
+        if fields:  # else it is a name of the user's, in a mapping of sections
+            models = [model for field in fields for model in _sections_in(field.annotation)]
     return [name for model in models for name in model.model_fields]
 
 

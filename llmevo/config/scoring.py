@@ -79,11 +79,25 @@ class AnswerJudgeConfig(JudgeConfig):
         return value
 
 
+def _part_kind(value: Any) -> str:
+    """Which kind of scorer an objective is."""
+    kind = _scorer_kind(value)
+    return ScorerConfig.__name__ if kind == SeveralConfig.__name__ else kind
+
+
+OneScorer = Annotated[
+    Annotated[str, Tag("str")]
+    | Annotated[ScorerConfig, Tag(ScorerConfig.__name__)]
+    | Annotated[JudgeConfig, Tag(JudgeConfig.__name__)],
+    Discriminator(_part_kind),
+]
+
+
 class SeveralConfig(Section):
     """Several scorers, each an objective, and how they become the one value by which a winner is named."""
 
-    objectives: dict[str, str | ScorerConfig]
-    """Name to a shipped scorer, `module:name`, or `{function: ...}`."""
+    objectives: dict[str, OneScorer]
+    """Name to a shipped scorer, `module:name`, `{function: ...}`, or a judge (`{judge: rubric}`)."""
     weights: dict[str, float] | None = None
     """A weighted sum; a negative weight is for what should be small."""
     lexicographic: list[str] | None = None

@@ -27,6 +27,8 @@ from llmevo.fitness import (
     split,
 )
 from llmevo.fitness.isolated import IsolatedScorer
+from llmevo.fitness.objectives import Scalarisation
+from llmevo.fitness.together import SeveralJudging
 from llmevo.library import TaskTemplate, load_judge, load_prompts, load_seeds
 from llmevo.recipes.text import common_words
 from llmevo.text.shots import ShotEdits
@@ -43,7 +45,7 @@ class Task:
     """Selects."""
     test: tuple[Case, ...]
     """Scored once, at the end; a search never sees it."""
-    scorer: Scorer | Judging
+    scorer: Scorer | Judging | SeveralJudging
     """A judge gets its model when the search is assembled."""
     template: TaskTemplate = field(default_factory=TaskTemplate)
     seeds: tuple[str | Mapping[str, str], ...] = ()
@@ -109,15 +111,21 @@ def judging(config: JudgeConfig, near: Path | None) -> Judging:
     return Judging(template, {**criteria, **config.slots}, config.votes, config.aggregate)
 
 
-def _scorer(config: AnyScorer, labels: Sequence[str], near: Path | None) -> Scorer | Judging:
-    if isinstance(config, JudgeConfig):
-        return judging(config, near)
+def _scorer(config: AnyScorer, labels: Sequence[str], near: Path | None) -> Scorer | Judging | SeveralJudging:
     if isinstance(config, SeveralConfig):
-        scorers = {name: _plain_scorer(one, labels, near) for name, one in config.objectives.items()}
-        if config.lexicographic is not None:
-            return Several(scorers, Lexicographic(tuple(config.lexicographic), config.resolution))
-        return Several(scorers, WeightedSum(config.weights or {}))
-    return _plain_scorer(config, labels, near)
+        scorers = {name: _one_scorer(one, labels, near) for name, one in config.objectives.items()}
+        rule: Scalarisation = _in_turn(config) if config.weights is None else WeightedSum(config.weights)
+        plain = {name: one for name, one in scorers.items() if not isinstance(one, Judging)}
+        return Several(plain, rule) if len(plain) == len(scorers) else SeveralJudging(scorers, rule)
+    return _one_scorer(config, labels, near)
+
+
+def _in_turn(config: SeveralConfig) -> Lexicographic:
+    return Lexicographic(tuple(config.lexicographic or ()), config.resolution)
+
+
+def _one_scorer(config: str | ScorerConfig | JudgeConfig, labels: Sequence[str], near: Path | None) -> Scorer | Judging:
+    return judging(config, near) if isinstance(config, JudgeConfig) else _plain_scorer(config, labels, near)
 
 
 def _plain_scorer(config: str | ScorerConfig, labels: Sequence[str], near: Path | None) -> Scorer:

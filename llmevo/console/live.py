@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmevo.console.inert import Screen
-from llmevo.console.words import number
+from llmevo.console.words import number, preview
 from llmevo.core import Individual, living
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Live:
         return f"{max(0, self._total - births) * (time.monotonic() - self._began) / self._fresh:.0f} s"
 
     def _table(self, best: Individual[Any] | None) -> Table:
-        caption = Text(f"best: {best.genome.preview()}") if best else None
+        caption = Text(f"best: {preview(best)}") if best else None
         table = Table(*COLUMNS, caption=caption, caption_justify="left")
         for row in self._rows[-ROWS:]:
             table.add_row(*row)

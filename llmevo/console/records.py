@@ -48,6 +48,8 @@ def refined_record(found: Refined) -> dict[str, Any]:
         "evaluations": found.evaluations,
         "spent": dataclasses.asdict(found.spent),
         "lineage": [individual_record(one) for one in found.lineage],
+        "front": [individual_record(one) for one in found.front],
+        "population": [individual_record(one) for one in found.population],
     }
 
 
@@ -90,6 +92,7 @@ def individual_record(one: Individual[Any] | None) -> dict[str, Any] | None:
         "value": fitness.value,
         "violation": fitness.violation,
         "objectives": dict(fitness.objectives),
+        "measures": list(fitness.measures),
         "cases": len(fitness.cases),
         "parents": list(one.parents),
         "variation": one.variation,

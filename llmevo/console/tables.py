@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmevo.console.inert import inert, stdout
-from llmevo.console.words import cost, number, shown
+from llmevo.console.words import cost, number, preview, shown
 from llmevo.core import Individual
 from llmevo.fitness.diversity import distinct
 
@@ -60,7 +60,10 @@ def show_refined(found: Refined) -> None:
     score = "" if found.score is None else f"score {number(found.score)}, {'valid' if found.valid else 'not valid'}{strict}; "
     about.print(Text(inert(f"{score}{found.reason}; {found.evaluations} evaluations, {cost(found.spent)}")), soft_wrap=True)
     for note in found.feedback[:3]:
-        about.print(Text(inert(f"the check found: {note}")), soft_wrap=True)
+        about.print(Text(inert(f"found: {note}")), soft_wrap=True)
+    show_front(found.front, about)
+    if found.answer is not None and len(found.population) > 1 and found.population[0].fitness.measures:
+        show_grid(found.population, about)
 
 
 def show_plan(config: RunConfig, task: Task, search: Search, rows: Sequence[Estimate]) -> None:
@@ -135,15 +138,24 @@ def show_vote(vote: Voted | None) -> None:
     stdout().print(Text(f"{'vote':>12}  {words}"))
 
 
-def show_front(front: Sequence[Individual[Any]]) -> None:
+def show_front(front: Sequence[Individual[Any]], out: Console | None = None) -> None:
     """The individuals that nobody dominates, a row each; nothing where there is one objective."""
     if not front:
         return
     names = sorted(front[0].fitness.objectives)
     table = Table(*names, "value", "", title="the front: nobody is better in one and as good in all others", title_justify="left")
     for one in front:
-        table.add_row(*(number(one.fitness.objectives[name]) for name in names), number(one.fitness.value), Text(one.genome.preview()))
-    stdout().print(table)
+        table.add_row(*(number(one.fitness.objectives[name]) for name in names), number(one.fitness.value), Text(inert(preview(one))))
+    (out or stdout()).print(table)
+
+
+def show_grid(elites: Sequence[Individual[Any]], out: Console) -> None:
+    """The best of every cell of a grid, in the order of the measures."""
+    names = [f"measure {i}" for i, _ in enumerate(elites[0].fitness.measures, start=1)]
+    table = Table(*names, "value", "", title="the grid: the best of every cell", title_justify="left")
+    for one in sorted(elites, key=lambda one: one.fitness.measures):
+        table.add_row(*map(number, one.fitness.measures), number(one.fitness.value), Text(inert(preview(one))))
+    out.print(table)
 
 
 def show_recipes(entries: Sequence[Entry]) -> None:

@@ -27,6 +27,12 @@ def shown(one: Individual[Any]) -> str:
     return "\n".join(f"{name}: {text}" for name, text in parts.items()) or str(one.genome.preview())
 
 
+def preview(one: Individual[Any]) -> str:
+    """One line of a genome; of an answer without the question, which is the same for all."""
+    parts = dict(getattr(one.genome, "parts", {}))
+    return " ".join(str(parts["answer"]).split())[:200] if set(parts) == {"question", "answer"} else str(one.genome.preview())
+
+
 def cost(usage: Usage) -> str:
     """Calls, tokens and, where it is known, money."""
     money = f", ${usage.price:.4f}" if usage.price else ""

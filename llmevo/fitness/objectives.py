@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -100,6 +100,15 @@ def _all_there(names: Sequence[str], objectives: Mapping[str, float]) -> None:
             raise InvalidFitness(f"there is no objective {name!r}{nearest(name, objectives)}")
 
 
+def go_together(names: Collection[str], scalarise: Scalarisation) -> None:
+    """Raises `ConfigError` unless these are several objectives, with all that the rule needs."""
+    if len(names) < 2:
+        raise ConfigError(f"several objectives are at least two, not {list(names)}")
+    unknown = [name for name in scalarise.names if name not in names]
+    if unknown:
+        raise ConfigError(f"there is no objective {unknown[0]!r}{nearest(unknown[0], names)}")
+
+
 class Several:
     """Several scorers as one: each gives an objective, the scalarisation their value.
 
@@ -107,11 +116,7 @@ class Several:
     """
 
     def __init__(self, scorers: Mapping[str, Scorer], scalarise: Scalarisation) -> None:
-        if len(scorers) < 2:
-            raise ConfigError(f"several objectives are at least two, not {list(scorers)}")
-        unknown = [name for name in scalarise.names if name not in scorers]
-        if unknown:
-            raise ConfigError(f"there is no objective {unknown[0]!r}{nearest(unknown[0], scorers)}")
+        go_together(scorers, scalarise)
         self.scorers, self.scalarise = dict(scorers), scalarise
         self.minima = {name: scorer.minimum for name, scorer in self.scorers.items()}
         self.minimum = scalarise(self.minima)
@@ -143,4 +148,4 @@ class Several:
                 await close()
 
 
-__all__ = ["Lexicographic", "Scalarisation", "Several", "WeightedSum"]
+__all__ = ["Lexicographic", "Scalarisation", "Several", "WeightedSum", "go_together"]

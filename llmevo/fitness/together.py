@@ -1,4 +1,4 @@
-"""Checks made of checks: one that also says where an answer lives in a grid, and one whose answers a judge grades besides."""
+"""Scores made of scores: a check that also says where an answer lives in a grid, a judge beside a check, a judge among scorers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from llmevo.core.context import Context
 from llmevo.core.errors import ConfigError, InvalidFitness
 from llmevo.core.fitness import as_score
 from llmevo.core.resolve import function_key
+from llmevo.core.seed import Seed
 from llmevo.fitness.check import Verdict, asked, verdict
-from llmevo.fitness.judge import JudgedAnswer
+from llmevo.fitness.contract import Scorer
+from llmevo.fitness.judge import JudgedAnswer, Judging
+from llmevo.fitness.objectives import Scalarisation, Several, go_together
+from llmevo.llm.contract import LLM
 
 CHECK, JUDGE = "check", "judge"
 """The objectives of an answer that is checked and judged."""
@@ -88,9 +92,31 @@ class AlsoJudged:
         )
 
 
+@dataclass(frozen=True)
+class SeveralJudging:
+    """Several scorers of which at least one is a judge, to whom no model is bound yet."""
+
+    scorers: Mapping[str, Scorer | Judging]
+    scalarise: Scalarisation
+
+    def __post_init__(self) -> None:
+        go_together(self.scorers, self.scalarise)
+
+    @property
+    def judges(self) -> tuple[Judging, ...]:
+        """Those that need a model."""
+        return tuple(one for one in self.scorers.values() if isinstance(one, Judging))
+
+    def by(self, llm: LLM, seed: Seed) -> Several:
+        """The scorers, the judges among them with their model."""
+        return Several(
+            {name: one.by(llm, seed) if isinstance(one, Judging) else one for name, one in self.scorers.items()}, self.scalarise
+        )
+
+
 def _key(check: Any) -> str:
     """What it says it is, or where it is and what its source hashes to."""
     return str(getattr(check, "key", None) or function_key(check))
 
 
-__all__ = ["CHECK", "JUDGE", "MEASURES", "AlsoJudged", "Measured"]
+__all__ = ["CHECK", "JUDGE", "MEASURES", "AlsoJudged", "Measured", "SeveralJudging"]

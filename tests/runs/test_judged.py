@@ -13,6 +13,7 @@ from llmevo import runs
 from llmevo.config import assemble, budget_of, load_task, read_config
 from llmevo.config.estimate import estimate
 from llmevo.core import ConfigError
+from llmevo.fitness.check import Verdict
 from llmevo.llm.build import Connections
 from llmevo.llm.contract import Request, Unreachable
 from llmevo.refining import refine
@@ -142,6 +143,61 @@ def test_a_judge_refines_an_answer(tmp_path: Path) -> None:
     for wrong in ({}, {"check": None}):
         with pytest.raises(ConfigError, match="give a check"):
             refine("Why?", **wrong)
+
+
+def words(answer: str) -> Verdict:
+    """Fewer words are better, and at most four are valid."""
+    count = len(answer.split())
+    return Verdict(-count / 10, float(max(0, count - 4)), (f"{count} words",))
+
+
+def test_a_judge_beside_a_check_gives_a_front_on_which_only_the_check_says_what_is_valid(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"model": MODEL, "population": 4, "steps": 4, "recipe": "nsga2", "seed": 2, "run": tmp_path / "run"}
+    options |= {"operator": ("semantic-crossover", "textual-mutation")}
+    found = refine("Why?", words, judge={"judge": "rubric", "votes": 1, "weight": 2.0}, **options)
+    assert found.valid and found.score is not None and found.evaluations > 5, "a valid answer does not end it"
+    best = found.lineage[-1].fitness
+    assert set(best.objectives) == {"check", "judge"} and best.value == pytest.approx(best.objectives["check"] + 2 * best.objectives["judge"])
+    assert best.feedback[0].endswith("words") and best.feedback[1].startswith("grade from 1 to 10")
+    points = [(one.fitness.objectives["check"], one.fitness.objectives["judge"]) for one in found.front]
+    assert len(points) >= 2 and points == sorted(points) and [p[1] for p in points] == sorted((p[1] for p in points), reverse=True)
+    assert all(one.fitness.violation == 0 for one in found.front), "a longer answer is judged better, and is not valid"
+    asked = len(JUDGED)
+    assert refine("Why?", words, judge={"judge": "rubric", "votes": 1, "weight": 2.0}, **options).front == found.front
+    assert len(JUDGED) == asked
+    with pytest.raises(ConfigError, match=r"judge\.weight: 2\.0 -> 1\.0"):
+        refine("Why?", words, judge={"judge": "rubric", "votes": 1}, **options)
+
+
+def test_beside_a_check_a_good_answer_has_to_be_valid_too() -> None:
+    options: dict[str, Any] = {"model": MODEL, "population": 4, "steps": 10, "seed": 2}
+    found = refine("Why?", words, judge={"judge": "rubric", "votes": 1, "good": 0.4}, **options)
+    assert found.reason == "an answer is valid" and found.lineage[-1].fitness.objectives["judge"] >= 0.4
+    assert words(found.answer or "").violation == 0
+
+
+def test_a_judge_among_the_scorers_of_a_run(tmp_path: Path) -> None:
+    objectives = {"short": "judged_model:short", "liked": {"judge": "rubric", "votes": 2}}
+    scorer = {"objectives": objectives, "weights": {"short": 0.1, "liked": 1.0}}
+    file = write_run(tmp_path, values(recipe="nsga2", task={**values()["task"], "scorer": scorer}))
+    config = read_config(file)
+    task = load_task(config.task, seed=0, near=tmp_path)
+    search = assemble(config, task, Connections(budget=budget_of(config)))
+    assert [row.expected.calls for row in estimate(search, task) if row.role == "judge"] == [2 * (search.plan.matings * 3 + 2)]
+    done = run(file, tmp_path / "run")
+    assert done.best is not None and set(done.best.fitness.objectives) == {"short", "liked"} and JUDGED
+    assert runs.replay_run(config, task, tmp_path / "run").history == done.outcome.history
+    for wrong, said in (
+        ({"objectives": {"liked": {"judge": "rubric"}}, "weights": {"liked": 1.0}}, "at least two"),
+        ({"objectives": objectives, "weights": {"like": 1.0}}, "there is no objective 'like'; did you mean 'liked'"),
+        ({"objectives": {**objectives, "liked": {"judge": "rubric", "vote": 2}}, "weights": {"short": 1.0}}, "did you mean 'votes'"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            run(write_run(tmp_path / "wrong", values(task={**values()["task"], "scorer": wrong})))
+
+
+def short(answer: str, case: Any) -> float:
+    return -len(answer) / 100
 
 
 def test_a_comparison_is_with_the_same_panel_to_the_end() -> None:
