@@ -4,6 +4,7 @@ A tour of the package, from the top down:
 
 * `optimize_prompt(cases, model=...)` evolves a prompt for your examples; `aoptimize_prompt` is its async twin.
 * `refine(question, check, model=...)` refines one answer at inference time; `arefine` is its async twin.
+* `compare(files, budget="calls=2000")` runs several run files at equal budgets and tells them apart; `acompare` is its async twin.
 * `recipes` are named algorithms: each a function of about ten lines that composes what follows.
 * `strategies` plan matings and are told births: `Founding`, `Genetic`, `Distribution`, `Islands`, `sequence`, `alternate`.
 * `breeding` holds selections (who the parents are), successions (who lives on) and combinators of variations.
@@ -29,6 +30,8 @@ _LAZY = {
     "aevolve_adapters": "face",
     "evolve_adapters": "face",
     "Result": "runs",
+    "acompare": "comparing",
+    "compare": "comparing",
     "arefine": "refining",
     "refine": "refining",
     "Refined": "refined",
@@ -63,6 +66,7 @@ _LAZY = {
 }
 
 if TYPE_CHECKING:
+    from llmevo.comparing import acompare, compare
     from llmevo.core import (
         ConfigError,
         Context,
@@ -90,8 +94,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Case", "ConfigError", "Context", "Distribution", "Evaluator", "Fitness", "Founding", "FunctionFitness", "Genetic", "Genome",
     "Individual", "Islands", "LlmevoError", "Mating", "ModelSpec", "Pause", "Refined", "Result", "Schedule", "Score", "Seed", "TextGenome",
-    "VariationFailed", "Verdict", "View", "aevolve_adapters", "alternate", "aoptimize_prompt", "arefine", "evolve", "evolve_adapters",
-    "optimize_prompt", "refine", "replay", "sequence", "stop",
+    "VariationFailed", "Verdict", "View", "acompare", "aevolve_adapters", "alternate", "aoptimize_prompt", "arefine", "compare", "evolve",
+    "evolve_adapters", "optimize_prompt", "refine", "replay", "sequence", "stop",
 ]  # fmt: skip
 
 

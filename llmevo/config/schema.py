@@ -123,6 +123,8 @@ class StopConfig(Section):
     stagnation: Count | None = None
     """Births in a row that did not change the best."""
     evaluations: Count | None = None
+    within: dict[Literal["evaluations", "calls", "tokens"], Count] = Field(default_factory=dict)
+    """Ends the search before more than this is spent, nominally; a budget pauses it instead."""
     barren: Count = 30
     """Births in a row of which none lived."""
     fail_on_error: bool | Share = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 from llmevo.core import Pause
 from llmevo.engine.progress import Progress
@@ -20,6 +21,23 @@ def matings(limit: int) -> Stop:
 def evaluations(limit: int) -> Stop:
     """After `limit` evaluated genomes; duplicates are not counted. Open cohorts may add to it."""
     return lambda now: f"{limit} genomes were evaluated" if now.evaluations >= limit else None
+
+
+def within(unit: Literal["evaluations", "calls", "tokens"], limit: int) -> Stop:
+    """Before more than `limit` is spent: as soon as another step as dear as the dearest so far would not fit.
+
+    Nominal, so that what comes from a cache counts like what was paid. The first step is made in any case. Make a new one for each run.
+    """
+    spent = dearest = 0
+
+    def stop(now: Progress) -> str | None:
+        nonlocal spent, dearest
+        usage = now.usage
+        used = {"evaluations": now.evaluations, "calls": usage.calls, "tokens": usage.tokens_in + usage.tokens_out}[unit]
+        spent, dearest = used, max(dearest, used - spent)
+        return f"{used} of {limit} {unit} are spent, and the next step may cost {dearest}" if used and used + dearest > limit else None
+
+    return stop
 
 
 def target(value: float) -> Stop:

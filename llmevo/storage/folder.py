@@ -40,7 +40,7 @@ class RunFolder:
             way = f", its {RECORD} is missing: put it back, or" if CONFIG in strangers else ":"
             raise ConfigError(f"{path} is not empty and holds no run ({', '.join(sorted(strangers)[:3])}){way} choose another with --run")
         refuse_network(path)
-        self._lock = self._hold()
+        self._lock = hold(path)
         for leftover in path.glob(f"{UNFINISHED}*"):
             leftover.unlink(missing_ok=True)
 
@@ -65,21 +65,23 @@ class RunFolder:
         except OSError as error:
             raise StorageError(f"{self.config} cannot be written: {error}") from error
 
-    def _hold(self) -> IO[str]:
-        place = self.path / LOCK
-        try:
-            handle = os.fdopen(os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+", encoding="utf-8")
-        except OSError as error:
-            raise StorageError(f"{place} cannot be written: {error}. Choose another folder with --run.") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = handle.read().strip()
-            handle.close()
-            raise RunHeld(f"{self.path} is held by another process {holder}: wait for it, or choose another folder") from None
-        handle.seek(0)
-        handle.truncate()
-        started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        handle.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "started": started}))
-        handle.flush()
-        return handle
+
+def hold(path: Path) -> IO[str]:
+    """The lock of a folder, for this process as long as the handle is open. Raises `RunHeld` that says who has it."""
+    place = path / LOCK
+    try:
+        handle = os.fdopen(os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{place} cannot be written: {error}. Choose another folder with --run.") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = handle.read().strip()
+        handle.close()
+        raise RunHeld(f"{path} is held by another process {holder}: wait for it, or choose another folder") from None
+    handle.seek(0)
+    handle.truncate()
+    started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    handle.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "started": started}))
+    handle.flush()
+    return handle

@@ -132,21 +132,27 @@ def tokens_of(base: Base, texts: Sequence[str]) -> tuple[Ids, ...]:
 
 
 def nearest_description(
-    base: Base, descriptions: Mapping[str, str], *, layers: int = 2, temperature: float = TEMPERATURE
+    base: Base,
+    descriptions: Mapping[str, str],
+    *,
+    layers: int = 2,
+    temperature: float = TEMPERATURE,
+    states: States | None = None,
 ) -> Callable[[Sequence[Case]], Grading]:
     """How cases are graded by an encoder whose upper `layers` are adapted: `descriptions` say what each label means.
 
-    The smooth score is the log-probability of the right label under a softmax over the cosines with this `temperature`.
+    The smooth score is the log-probability of the right label under a softmax over the cosines with this `temperature`. Where descriptions
+    evolve, too, all of them share the `states` of the texts below the adapted layers.
     """
     depth = len(layers_of(base.model)) - layers
     if depth < 0 or layers < 1:
         raise ConfigError(f"layers: {layers}: the encoder has {len(layers_of(base.model))}; at least one of them is adapted")
-    states, names = States(), list(descriptions)
+    known, names = States() if states is None else states, list(descriptions)
     classes = tokens_of(base, list(descriptions.values()))
 
     def make(cases: Sequence[Case]) -> Grading:
         right = label_numbers(cases, names)
-        program = Nearest(tokens_of(base, [case.input for case in cases]), classes, depth, states)
+        program = Nearest(tokens_of(base, [case.input for case in cases]), classes, depth, known)
         return Grading(program, lambda result, i: classified([one / temperature for one in result], right[i]), range(len(cases)))
 
     return make

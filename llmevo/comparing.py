@@ -1,0 +1,300 @@
+"""Several run files at the same budget and with the same seeds: run as one, continued as one, told apart by a paired test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from llmevo import runs
+from llmevo.config import RunConfig, Task, load_task, read_config
+from llmevo.config.assemble import assemble, content
+from llmevo.config.reading import resolved
+from llmevo.core import BudgetExhausted, ConfigError, Context, Pause, Seed, StorageError
+from llmevo.core.blocking import blocking
+from llmevo.core.resolve import nearest
+from llmevo.engine import Told
+from llmevo.engine.brake import Brake
+from llmevo.llm.build import Connections
+from llmevo.report.comparison import Comparison, Row, add_row, rows_of
+from llmevo.report.comparison import compare as compared
+from llmevo.report.curves import as_csv, as_svg, curve
+from llmevo.storage.database import Database
+from llmevo.storage.folder import RECORD, hold
+
+Unit = Literal["evaluations", "calls", "tokens", "seconds"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+ROWS, PLAN = "rows.jsonl", "compare.json"
+MATINGS = 20_000
+"""Births that a recipe plans at most; the budget ends it sooner."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One run file."""
+
+    name: str
+    config: RunConfig
+    task: Task
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What came of a comparison, or of the part of it that is done."""
+
+    comparison: Comparison
+    folder: Path
+    missing: int
+    """Runs that are still to be made."""
+    pause: Pause | None = None
+
+
+async def acompare(
+    files: Sequence[str | Path],
+    *,
+    seeds: int = 10,
+    budget: str | Mapping[str, float] | None = None,
+    run: str | Path = "runs/compare",
+    sets: Sequence[str] = (),
+    on_run: Callable[[str, int, int, int], None] | None = None,
+    env: Mapping[str, str] | None = None,
+    brake: Brake | None = None,
+) -> Compared:
+    """Runs every file with the seeds 0, 1, ... at the same budget, and compares the winners on the test cases.
+
+    `budget` is one of evaluations, calls, tokens and seconds, e.g. `"evaluations=200"`; without it the files say it. It is not passed: a
+    run ends when another step as dear as the dearest so far would not fit (for seconds: in the step during which they pass, which
+    does not count). `steps` of the files is not looked at. All runs see the same split. The folder keeps everything: the same call goes
+    on where it was stopped, and does only what is missing. `on_run(name, seed, number, of)` is called before each run. Raises
+    `ConfigError` for what cannot be compared, before anything is paid.
+    """
+    contenders = [_contender(Path(file), sets) for file in files]
+    unit, amount = _budget(budget, contenders)
+    _comparable(contenders, unit)
+    if seeds < 1:
+        raise ConfigError(f"seeds: at least one, not {seeds}")
+    folder = Path(run)
+    with _Held(folder, contenders, unit, amount):
+        todo = [(one, seed) for seed in range(seeds) for one in contenders]
+        done = {(row.name, row.seed) for row in rows_of(folder / ROWS)}
+        pause: Pause | None = None
+        for number, (one, seed) in enumerate(todo, start=1):
+            if (one.name, seed) in done:
+                continue
+            if on_run is not None:
+                on_run(one.name, seed, number, len(todo))
+            row = await _row(one, seed, unit, amount, folder / one.name / f"seed-{seed}", env, brake)
+            if isinstance(row, Pause):
+                pause = row
+                break
+            add_row(folder / ROWS, row)
+        rows = [row for row in rows_of(folder / ROWS) if row.seed < seeds]
+        comparison = compared(rows, [one.name for one in contenders], unit, amount)
+        if rows:
+            _write(folder, comparison, rows, contenders)
+    return Compared(comparison, folder, len(todo) - len(rows), pause)
+
+
+def compare(files: Sequence[str | Path], **options: Any) -> Compared:
+    """`acompare` for programs without an event loop: same options, same result."""
+    return blocking("compare", lambda: acompare(files, **options))
+
+
+async def _row(
+    one: Contender, seed: int, unit: Unit, amount: float, folder: Path, env: Mapping[str, str] | None, brake: Brake | None
+) -> Row | Pause:
+    """One run to its end, and its winner on both sets of cases by the scorer of the task; or why it has not ended."""
+    config = _limited(one.config, seed, unit, amount)
+    track: list[tuple[float, float]] = []
+
+    def told(now: Told[Any]) -> None:
+        usage = now.progress.usage
+        spent = {"calls": usage.calls, "tokens": usage.tokens_in + usage.tokens_out}.get(unit, now.progress.evaluations)
+        if now.progress.best is not None:
+            track.append((float(spent), now.progress.best.fitness.value))
+
+    result = await runs.run(config, one.task, folder=folder, on_cohort=told, env=env, brake=brake)
+    timed_out = unit == "seconds" and isinstance(result.pause, BudgetExhausted)
+    if result.pause is not None and not timed_out:
+        return result.pause
+    if result.best is None:
+        raise ConfigError(f"{one.name}, seed {seed}: nobody lived, so there is no winner; {result.outcome.reason}")
+    try:
+        scores = await _scores(config, one.task, result.best.genome, folder, env)
+    except Pause as pause:
+        return pause
+    progress = result.outcome.progress
+    tokens = progress.usage.tokens_in + progress.usage.tokens_out
+    return Row(
+        one.name, seed, scores["dev"], scores["test"], progress.evaluations, progress.usage.calls, tokens, _seconds(folder),
+        result.best.genome.preview(), result.outcome.reason, tuple(track),
+    )  # fmt: skip
+
+
+async def _scores(
+    config: RunConfig, task: Task, genome: Any, folder: Path, env: Mapping[str, str] | None
+) -> dict[str, Mapping[str, float]]:
+    """The winner's scores per case. What a model answered during the run comes from the run's record."""
+    found: dict[str, Mapping[str, float]] = {}
+    seed = Seed.of(config.seed)
+    database = Database(folder / RECORD)
+    try:
+        async with Connections(database=database, in_flight=config.in_flight, seed=seed, env=env) as connections:
+            for part, cases in (("dev", task.dev), ("test", task.test)):
+                scorer = assemble(config, replace(task, test=cases), connections).held_out
+                assert scorer is not None, "both parts have cases"
+                (fitness,) = await scorer([genome], [Context(seed.fold("test", genome.key))])
+                if not fitness.ok:
+                    raise ConfigError(f"{folder}: the winner could not be scored on the {part} cases: {fitness.error}")
+                found[part] = dict(fitness.cases)
+    finally:
+        database.close()
+    return found
+
+
+def _limited(config: RunConfig, seed: int, unit: Unit, amount: float) -> RunConfig:
+    """The configuration of one run: its seed, the common budget, and steps enough to use it."""
+    settings = dict(config.settings)
+    if "steps" in settings:
+        most = min(MATINGS, 2 * int(amount)) if unit != "seconds" else MATINGS
+        settings["steps"] = -(-most // int(settings.get("population", 1)))
+    update: dict[str, Any] = {"seed": seed, "settings": settings}
+    if unit == "seconds":
+        update["budget"] = config.budget.model_copy(update={"seconds": amount})
+    else:
+        update["budget"] = config.budget.model_copy(update={unit: None})
+        update["stop"] = config.stop.model_copy(update={"within": {unit: int(amount)}})
+    return config.model_copy(update=update)
+
+
+def _contender(file: Path, sets: Sequence[str]) -> Contender:
+    config = read_config(file, sets)
+    return Contender(file.stem, config, load_task(config.task, seed=config.seed, near=file.parent))
+
+
+def _budget(given: str | Mapping[str, float] | None, contenders: Sequence[Contender]) -> tuple[Unit, float]:
+    """The unit and the amount: as given, or what the files say, if they say the same."""
+    if isinstance(given, str):
+        name, _, text = given.partition("=")
+        try:
+            given = {name: float(text)}
+        except ValueError:
+            raise ConfigError(f"budget {given!r}: write unit=number, e.g. evaluations=200; units: {', '.join(UNITS)}") from None
+    if given is None:
+        said = [{unit: getattr(one.config.budget, unit) for unit in UNITS} for one in contenders]
+        given = {unit: amount for unit, amount in said[0].items() if amount is not None}
+        if len(given) != 1:
+            what = f"the files limit {' and '.join(given)}" if given else "the files do not say"
+            raise ConfigError(f"equal in what? {what}: give one budget, e.g. --budget evaluations=200; units: {', '.join(UNITS)}")
+    if len(given) != 1:
+        raise ConfigError(f"one budget is held equal, not {len(given)}; units: {', '.join(UNITS)}")
+    unit, amount = next(iter(given.items()))
+    if unit not in UNITS:
+        raise ConfigError(f"budget: {unit!r} is no unit of a comparison{nearest(unit, UNITS)}")
+    if not amount > 0 or (unit != "seconds" and amount != int(amount)):
+        raise ConfigError(f"budget: {unit} must be a positive {'number' if unit == 'seconds' else 'whole number'}, not {amount:g}")
+    for one in contenders:
+        own = getattr(one.config.budget, unit)
+        if own is not None and own != amount:
+            raise ConfigError(f"{one.name}: its budget is {unit}: {own:g}, and {amount:g} is compared: make them equal, or leave it out")
+    return next(known for known in UNITS if known == unit), float(amount)
+
+
+def _comparable(contenders: Sequence[Contender], unit: Unit) -> None:
+    """Refuses what would not be a comparison, with the cure."""
+    names = [one.name for one in contenders]
+    if len(contenders) < 2:
+        raise ConfigError(f"{len(contenders)} run file given: a comparison needs at least two")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"two run files have the same name ({', '.join(sorted(names))}): rename one; it stands in the tables")
+    for one in contenders:
+        if not one.task.test:
+            raise ConfigError(f"{one.name}: there are no test cases; keep some apart, e.g. `task: {{test: 0.5}}`, or name a file of them")
+    first = contenders[0]
+    for one in contenders[1:]:
+        for what, cure in (
+            ("test cases", "give all files the same `task.cases`, `dev`, `test` and `seed`"),
+            ("examples to learn from", "give all files the same `task.cases`, `dev` and `seed`"),
+            ("scorer", "give all files the same `task.scorer`"),
+        ):
+            if _said(first, what) != _said(one, what):
+                raise ConfigError(f"{first.name} and {one.name} do not have the same {what}: {cure}")
+        for section in ("budget", "stop"):
+            mine, theirs = (getattr(each.config, section).model_dump(exclude={unit}) for each in (first, one))
+            differ = sorted(name for name in mine if mine[name] != theirs[name])
+            if differ:
+                raise ConfigError(
+                    f"{first.name} and {one.name} differ in {section}.{f', {section}.'.join(differ)}: make them equal, or leave them out"
+                )
+
+
+def _said(one: Contender, what: str) -> Any:
+    """What has to be the same. Cases that are set apart to draw examples from are there to learn from, too."""
+    if what == "test cases":
+        return content(one.task.test)
+    if what == "scorer":
+        return one.config.model_dump(mode="json")["task"]["scorer"], getattr(one.task.scorer, "key", "")
+    known = [*one.task.dev, *(one.task.shots.pool if one.task.shots else ())]
+    return content(sorted(known, key=lambda case: case.id))
+
+
+class _Held:
+    """The folder of a comparison, for one process; it holds this comparison or none yet."""
+
+    def __init__(self, folder: Path, contenders: Sequence[Contender], unit: Unit, amount: float) -> None:
+        self._folder = folder
+        free = ("steps", "in_flight", "cache")
+        files = {one.name: {k: v for k, v in resolved(one.config).items() if k not in free} for one in contenders}
+        self._plan = json.loads(json.dumps({"unit": unit, "amount": amount, "files": files}, default=str))
+
+    def __enter__(self) -> None:
+        place = self._folder / PLAN
+        if place.exists():
+            before = json.loads(place.read_text(encoding="utf-8"))
+            if before != self._plan:
+                names = sorted(set(before["files"]) ^ set(self._plan["files"])) or [
+                    name for name, one in self._plan["files"].items() if before["files"][name] != one
+                ]
+                what = f"run files {', '.join(names)}" if names else f"budget {before['amount']:g} {before['unit']}"
+                raise ConfigError(f"{self._folder} holds another comparison ({what} differ): choose another folder with --run")
+        elif self._folder.exists() and any(self._folder.iterdir()):
+            raise ConfigError(f"{self._folder} is not empty and holds no comparison: choose another folder with --run")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            place.write_text(json.dumps(self._plan, indent=1), encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"{self._folder} cannot be written: {error}. Choose another folder with --run.") from error
+        self._lock = hold(self._folder)
+
+    def __exit__(self, *exc: object) -> None:
+        self._lock.close()
+
+
+def _write(folder: Path, comparison: Comparison, rows: Sequence[Row], contenders: Sequence[Contender]) -> None:
+    """The table as text and CSV, and the curves as CSV and SVG where all searches climb the same measure."""
+    (folder / "table.md").write_text(comparison.markdown(), encoding="utf-8")
+    (folder / "table.csv").write_text(comparison.csv(), encoding="utf-8")
+    if len({one.config.task.fitness for one in contenders}) > 1:
+        return
+    tracks = {one.name: [row.curve for row in rows if row.name == one.name and row.curve] for one in contenders}
+    unit = "evaluations" if comparison.unit == "seconds" else comparison.unit
+    most = max(row.curve[-1][0] for row in rows if row.curve) if comparison.unit == "seconds" else comparison.amount
+    curves = {name: curve(some, most) for name, some in tracks.items() if some}
+    (folder / "curves.csv").write_text(as_csv(curves, unit), encoding="utf-8")
+    title = "best dev score by what was spent, mean and 95 % band over seeds"
+    (folder / "curves.svg").write_text(as_svg(curves, unit, title), encoding="utf-8")
+
+
+def _seconds(folder: Path) -> float:
+    from llmevo.storage.stopwatch import Stopwatch
+
+    database = Database(folder / RECORD)
+    try:
+        return Stopwatch(database).earlier
+    finally:
+        database.close()
+
+
+__all__ = ["Compared", "acompare", "compare"]
