@@ -1,6 +1,6 @@
 """Selection (who the parents are), succession (who lives on) and the combination of variations: blind to representation."""
 
-from llmevo.breeding.combine import Bandit, Chain, Given, Ladder, Only, Reassess, Weighted, chain, ladder
+from llmevo.breeding.combine import Bandit, Chain, Given, Ladder, Only, Reassess, Titled, Weighted, chain, ladder
 from llmevo.breeding.novelty import Known, Traces
 from llmevo.breeding.pareto import crowded_tournament, frontier, nondominated
 from llmevo.breeding.parts import ANY, EACH, Either, Foremost, PartCrossover, on
@@ -48,6 +48,7 @@ __all__ = [
     "Reassess",
     "Roles",
     "Roulette",
+    "Titled",
     "Tournament",
     "Traces",
     "Weighted",

@@ -29,6 +29,25 @@ class Given(VariationBase, Generic[G]):
 
 
 @dataclass(frozen=True)
+class Titled(VariationBase, Generic[G]):
+    """A variation under a title of its own, so that a report can tell what its children are."""
+
+    title: str
+    inner: Variation[G]
+
+    @property
+    def key(self) -> str:
+        return f"{self.title}: {self.inner.key}"
+
+    @property
+    def arity(self) -> int | None:
+        return self.inner.arity
+
+    async def __call__(self, parents: Sequence[Individual[G]], context: Context) -> G:
+        return await self.inner(parents, context)
+
+
+@dataclass(frozen=True)
 class Reassess:
     """Evaluates a known individual on further cases: it is told again under its own id, with a revised fitness.
 

@@ -19,18 +19,22 @@ from llmevo.fitness import Case, Evaluator, Scorer, label_names
 from llmevo.llm.build import Connections, Model
 from llmevo.recipes import REFINEMENTS, Plan, planned
 from llmevo.recipes.adapters import AdapterKit
+from llmevo.recipes.weights import after_portfolio
 from llmevo.voting import Ballot
 
 if TYPE_CHECKING:
     from llmevo.weights.answering import Answering
     from llmevo.weights.asking import Asking
     from llmevo.weights.genome import AdapterGenome
+    from llmevo.weights.gradient import Gradient, Teacher
     from llmevo.weights.leaves import Pool
     from llmevo.weights.phenotypes import Adapted
     from llmevo.weights.population import Population
 
 EXPERTS = "experts"
 """The name of the record that says where the experts of a run lie."""
+LESSON = "lesson"
+"""The name of the record of what a gradient is trained on, so that what came of it can be made again."""
 EMBEDDED = "embedded"
 
 
@@ -41,6 +45,7 @@ class Bench:
     pool: Pool
     population: Population
     answering: Answering
+    teacher: Teacher
     fingerprint: Mapping[str, str]
     notes: Mapping[str, str]
 
@@ -67,7 +72,10 @@ def bench_of(config: RunConfig, task: Task) -> Bench:
     pool = _pool(folders, base.model, config.experts)
 
     from llmevo.weights.answering import Answering, Resident
+    from llmevo.weights.asking import Asking
+    from llmevo.weights.gradient import OPERATOR, Teacher
     from llmevo.weights.operators import OPERATORS
+    from llmevo.weights.training import lessons
 
     population = resident(base.model if base.model == EMBEDDED else _found(base.model, task.near), base)
     where = {
@@ -78,10 +86,13 @@ def bench_of(config: RunConfig, task: Task) -> Bench:
         "missing": config.experts.missing,
         "contents": [leaf.settings["content"] for leaf in pool.genomes],
     }
+    asking = Asking(population.base, _prompt(task), task.template)
+    teacher = Teacher(lambda: population.base, pool.modules, lambda: lessons(asking, task.dev))
     return Bench(
         pool,
         population,
-        Answering(Resident(population), pool.builder(OPERATORS)),
+        Answering(Resident(population), pool.builder({**OPERATORS, OPERATOR: teacher})),
+        teacher,
         {"base": population.base.key, "experts": content_key([leaf.key for leaf in pool.genomes])},
         {EXPERTS: canonical(where)},
     )
@@ -90,12 +101,13 @@ def bench_of(config: RunConfig, task: Task) -> Bench:
 def assemble_adapters(config: RunConfig, task: Task, connections: Connections) -> Search:
     """The search of a configuration with experts, of which the adapter alone evolves."""
     bench = bench_of(config, task)
-    kit = AdapterKit(bench.pool.genomes, seed=Seed.of(config.seed), near=task.near)
+    kit = AdapterKit(bench.pool.genomes, seed=Seed.of(config.seed), near=task.near, gradient=_gradient(bench, task))
     plan: Plan[Any] = planned(config.recipe, kit, config.settings, task.near)
+    if config.experts is not None and config.experts.portfolio:
+        plan = after_portfolio(kit, plan)
     models: dict[str, Model] = {}
     scorer = scorer_of(config, task, connections, models, kit.seed)
-    first = next((seed for seed in task.seeds if isinstance(seed, str)), "")
-    evaluator = Evaluators(config, task, scorer, bench, first)
+    evaluator = Evaluators(config, task, scorer, bench, _prompt(task))
     return Search(
         plan,
         evaluator.of(task.dev),
@@ -111,10 +123,24 @@ def assemble_adapters(config: RunConfig, task: Task, connections: Connections) -
             "dev cases": content(task.dev),
             "test cases": content(task.test),
         },
-        bench.notes,
+        {**bench.notes, **({LESSON: bench.teacher.dump()} if kit.teaches else {})},
         plans_at=bench.plans_at,
         ballot=evaluator.ballot(plan.vote) if plan.vote > 1 else None,
     )
+
+
+def _prompt(task: Task) -> str:
+    """The words around every input."""
+    return next((seed for seed in task.seeds if isinstance(seed, str)), "")
+
+
+def _gradient(bench: Bench, task: Task) -> Gradient | None:
+    """A founder that is trained on the dev cases; None when one of them says no right answer."""
+    from llmevo.weights.gradient import Gradient
+
+    if any(not case.targets[0].strip() for case in task.dev):
+        return None
+    return Gradient(bench.teacher.lesson, bench.pool.rank)
 
 
 class Evaluators:
@@ -207,7 +233,15 @@ def export_genome(genome: AdapterGenome, meta: Mapping[str, str], folder: Path) 
     for leaf, before, place in zip(pool.genomes, notes.get("contents", ()), notes["folders"], strict=False):
         if leaf.settings["content"] != before:
             raise ConfigError(f"the expert in {place} is not the one that this run began with: put that one back, or evolve anew")
-    adapter = pool.builder(OPERATORS).build(genome)
+    operators = dict(OPERATORS)
+    if LESSON in meta:
+        from llmevo.weights.gradient import OPERATOR, Teacher
+
+        def base() -> Any:
+            return resident(notes["base"], BaseConfig(model=notes["base"], revision=notes["revision"])).base
+
+        operators[OPERATOR] = Teacher.load(meta[LESSON], base, pool.modules)
+    adapter = pool.builder(operators).build(genome)
     fan = pool.experts[0].fan_in_fan_out
     return export(adapter, folder, base=notes["base"], revision=notes["revision"], fan_in_fan_out=fan).folder
 

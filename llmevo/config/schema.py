@@ -39,6 +39,8 @@ class ExpertsConfig(Section):
     """Rank of the children, needed where the experts have different ones; larger experts are cut to it."""
     missing: Literal["reject", "zeros"] = "reject"
     """Whether an expert may leave modules unchanged that others change."""
+    portfolio: bool = False
+    """Whether what a search has to beat is scored before it: the experts, the base, an average, a soup, gradient training, ..."""
 
     @model_validator(mode="before")
     @classmethod

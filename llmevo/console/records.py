@@ -59,6 +59,7 @@ def summary_record(summary: Summary) -> dict[str, Any]:
     record["steps"] = [dataclasses.asdict(step) for step in summary.steps]
     record["held_out"] = dataclasses.asdict(summary.held_out) if summary.held_out else None
     record["spent"] = dataclasses.asdict(summary.spent)
+    record["makers"] = {name: {"living": count, "best": best} for name, (count, best) in summary.makers.items()}
     record["vote"] = summary.vote.record() if summary.vote else None
     for name in ("hall", "front"):
         record[name] = [individual_record(one) for one in getattr(summary, name)]

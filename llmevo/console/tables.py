@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
@@ -115,6 +115,7 @@ def show_summary(summary: Summary) -> None:
         note = f"; {summary.tests} winners were scored on these cases, so the last score is too good" if summary.tests > 1 else ""
         out.print(Text(f"{'test score':>12}  {summary.held_out}{note}"))
     show_vote(summary.vote)
+    show_kinds(summary.makers)
     out.print(f"{'search':>12}  {summary.births} births, {summary.evaluations} evaluations")
     out.print(f"{'paid':>12}  {cost(summary.spent)}" + (f"; {summary.unknown} calls of unknown outcome" if summary.unknown else ""))
     calls = sum(summary.ended.values())
@@ -124,6 +125,16 @@ def show_summary(summary: Summary) -> None:
     for name, (lost, births) in summary.stillborn.items():
         if lost:
             out.print(Text(f"{'stillborn':>12}  {lost} of {births} by {inert(name)}"))
+
+
+def show_kinds(kinds: Mapping[str, tuple[int, float]]) -> None:
+    """Who made how many children, and the best score among them, best first; nothing where there is one maker."""
+    if len(kinds) < 2:
+        return
+    table = Table("made by", "living", "best")
+    for name, (count, best) in sorted(kinds.items(), key=lambda item: -item[1][1]):
+        table.add_row(Text(inert(name)), str(count), number(best))
+    stdout().print(table)
 
 
 def show_vote(vote: Voted | None) -> None:

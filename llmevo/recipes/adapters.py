@@ -16,18 +16,31 @@ class AdapterKit:
     """Experts, and for every operator file the variation of adapters that takes as many parents: recipes for prompts work here, too.
 
     `from_base` puts the untouched base model before the experts; noise alone would never leave it, so that one parent may also be
-    joined by an expert.
+    joined by an expert. `gradient` is a founder that is trained on the examples, if there can be one.
     """
 
     def __init__(
-        self, experts: Sequence[AdapterGenome], *, seed: Seed, near: Path | None = None, from_base: bool = False
+        self,
+        experts: Sequence[AdapterGenome],
+        *,
+        seed: Seed,
+        near: Path | None = None,
+        from_base: bool = False,
+        gradient: Variation[AdapterGenome] | None = None,
     ) -> None:
         if len(experts) < 2:
             raise ConfigError(f"{len(experts)} experts are given; a search over adapters needs at least two: add folders to `experts`")
-        self.experts, self.seed, self._near = tuple(experts), seed, near
+        self.experts, self.seed, self._near, self._gradient = tuple(experts), seed, near, gradient
+        self.teaches = False
+        """Whether a recipe has asked for the founder that is trained."""
         base: list[Variation[AdapterGenome]] = [Combined(self.experts[:1], (0.0,))] if from_base else []
         self.founders: Sequence[Variation[AdapterGenome]] = [*base, *(Given(one) for one in self.experts)]
         self._change: Variation[AdapterGenome] = Either((Noise(), Graft(self.experts))) if from_base else Noise()
+
+    def gradient(self) -> Variation[AdapterGenome] | None:
+        """The founder that is trained on the examples; None where there can be none."""
+        self.teaches = self._gradient is not None
+        return self._gradient
 
     def operator(self, name: str) -> Variation[AdapterGenome]:
         """Noise (or an expert on top) for one parent, a merge and noise for two, differences for three or four, roles for five."""

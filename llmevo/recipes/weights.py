@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -12,6 +13,7 @@ from llmevo.breeding import (
     InTurn,
     Lottery,
     Roles,
+    Titled,
     Weighted,
     always_replace,
     chain,
@@ -27,6 +29,7 @@ from llmevo.core.view import HALL
 from llmevo.recipes.adapters import AdapterKit
 from llmevo.recipes.kit import Plan
 from llmevo.strategies import (
+    Afresh,
     Distribution,
     For,
     Founding,
@@ -206,25 +209,39 @@ def m2n2(kit: AdapterKit, *, population: int = 10, steps: int = 10, sigma: Posit
 
 
 def portfolio(kit: AdapterKit, *, population: int = 10, steps: int = 10) -> Plan[G]:
-    """What a search has to beat: the base, every expert, the best one scaled, the average, a greedy soup, then random mixtures.
+    """What a search has to beat: every expert, a greedy soup, the best expert scaled, the base, the average, gradient training on the same
+    examples (whose dev score is flattering: it has seen the answers), then random mixtures.
 
-    It makes `population * (steps + 1)` evaluations, as the searches do. Gradient training on the same examples is not in it.
+    It makes `population * (steps + 1)` evaluations, as the searches do.
     """
-    experts, n = kit.experts, len(kit.experts)
-    plain: list[Variation[G]] = [Combined(experts[:1], (0.0,)), Combined(experts, (1 / n,) * n)]
-    scaled = Genetic(InTurn(lambda i: Scale(STRENGTHS[i % len(STRENGTHS)]), 1), BestFirst(), unchanged, seed=kit.seed.fold("scale"))
-    rest = InTurn(lambda i: plain[i] if i < len(plain) else Mixed(experts), 1)
-    random: Genetic[G] = Genetic(rest, uniform, unchanged, seed=kit.seed.fold("random"))
-    return Plan(
-        sequence(
-            Founding(kit.founders, seed=kit.seed, succession=keep_all),
-            GreedySoup(Merge(arity=None, by="equal"), seed=kit.seed),
-            For(scaled, len(STRENGTHS)),
-            random,
-        ),
-        population,
-        max(population * (steps + 1), 2 * n + len(STRENGTHS) + len(plain)),
-    )
+    phases, fixed = _beforehand(kit)
+    drawn: Variation[G] = Titled("random mixture", Mixed(kit.experts))
+    random: Genetic[G] = Genetic(drawn, uniform, unchanged, seed=kit.seed.fold("random"))
+    return Plan(sequence(*phases, random), population, max(population * (steps + 1), fixed))
+
+
+def after_portfolio(kit: AdapterKit, plan: Plan[G]) -> Plan[G]:
+    """A search behind what it has to beat: the portfolio without its random mixtures is scored first, and counts for the best ever."""
+    phases, fixed = _beforehand(kit)
+    return replace(plan, strategy=sequence(*phases, Afresh(plan.strategy)), matings=plan.matings + fixed)
+
+
+def _beforehand(kit: AdapterKit) -> tuple[list[Any], int]:
+    """The phases of a portfolio, and at most how many matings they plan."""
+    experts, n, gradient = kit.experts, len(kit.experts), kit.gradient()
+    plain: list[Variation[G]] = [
+        Titled("base", Combined(experts[:1], (0.0,))), Titled("average", Combined(experts, (1 / n,) * n)),
+        *([] if gradient is None else [Titled("gradient", gradient)]),
+    ]  # fmt: skip
+    seed = kit.seed.fold("portfolio")
+    strengths = InTurn(lambda i: Titled("expert, scaled", Scale(STRENGTHS[i % len(STRENGTHS)])), 1)
+    phases: list[Any] = [
+        Founding([Titled("expert", one) for one in kit.founders], seed=seed, succession=keep_all),
+        GreedySoup(Titled("greedy soup", Merge(arity=None, by="equal")), seed=seed),
+        For(Genetic(strengths, BestFirst(), unchanged, seed=seed.fold("scale")), len(STRENGTHS)),
+        For(Genetic(InTurn(lambda i: plain[i % len(plain)], 1), uniform, unchanged, seed=seed.fold("plain")), len(plain)),
+    ]
+    return phases, 2 * n - 1 + len(STRENGTHS) + len(plain)
 
 
 def _pair(kit: AdapterKit, as_released: bool) -> Mixed:

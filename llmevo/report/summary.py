@@ -6,7 +6,7 @@ import json
 import statistics
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,8 @@ class Summary:
     history: str | None
     ended: Mapping[str, int]
     """How the calls ended, as in `llmevo.storage.answers.Outcome`."""
+    makers: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    """By title of the variation: how many of its children live, and the best score among them."""
     vote: votes.Voted | None = None
     """What came of letting the best vote, if they did."""
 
@@ -98,6 +100,7 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
     all_births: Counter[str] = Counter()
     evaluated: set[tuple[str, str]] = set()
     known: set[str] = set()
+    makers: dict[str, tuple[int, float]] = {}
     everybody: dict[str, Individual[Any]] = {}
     cohorts: dict[int, list[Mapping[str, Any]]] = {}
     for place in sorted(records):
@@ -110,6 +113,9 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
                 # One that was reassessed comes back under its own id, with another number of cases.
                 evaluated.add((birth.genome.key, f"{birth.id} {len(birth.fitness.cases)}" if birth.id in known else ""))
                 known.add(birth.id)
+                if birth.fitness.ok:
+                    count, most = makers.get(title(birth.variation), (0, birth.fitness.value))
+                    makers[title(birth.variation)] = (count + 1, max(most, birth.fitness.value))
             else:
                 lost[birth.variation] += 1
         # The memory of the best is the search's own, so that a revised score counts here as it does there.
@@ -137,8 +143,15 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
         answers.unknown,
         told[max(told)] if told else None,
         Counter(row[1] for row in database.rows("settled")),
+        makers,
         votes.find(meta, [one.genome.key for one in view.hall]),
     )
+
+
+def title(variation: str) -> str:
+    """What a variation is called, without its settings: of a chain, the whole way."""
+    own, _, more = variation.partition(": ")
+    return own if more and "(" not in own else " > ".join(stage.partition("(")[0].strip() for stage in variation.split(" > "))
 
 
 def open_record(folder: Path) -> Database:

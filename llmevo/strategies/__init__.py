@@ -1,5 +1,6 @@
 """What plans matings: founding and breeding, distributions, islands, and phases of these."""
 
+from llmevo.strategies.afresh import Afresh
 from llmevo.strategies.confirmed import Confirmed
 from llmevo.strategies.distribution import Distribution
 from llmevo.strategies.genetic import Breeder, Founding, Genetic
@@ -10,6 +11,6 @@ from llmevo.strategies.stale import Stale
 from llmevo.strategies.vectors import Vectors
 
 __all__ = [
-    "Breeder", "Confirmed", "Distribution", "For", "Founding", "Genetic", "GreedySoup", "Islands", "Phases", "Reset", "Stale", "Vectors",
-    "alternate", "sequence",
+    "Afresh", "Breeder", "Confirmed", "Distribution", "For", "Founding", "Genetic", "GreedySoup", "Islands", "Phases", "Reset", "Stale",
+    "Vectors", "alternate", "sequence",
 ]  # fmt: skip

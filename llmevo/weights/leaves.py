@@ -69,6 +69,11 @@ class Pool:
         """The largest rank among them."""
         return max(max(ranks(one.adapter)) for one in self.experts)
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The layers that they change."""
+        return tuple(sorted(self.experts[0].adapter))
+
     def builder(self, operators: Mapping[str, Any], **more: Any) -> Builder:
         """What builds recipes over these experts."""
         leaves = {leaf.settings["content"]: one.adapter for leaf, one in zip(self.genomes, self.experts, strict=True)}

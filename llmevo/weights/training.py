@@ -17,6 +17,7 @@ from llmevo.fitness.contract import Case
 from llmevo.fitness.files import load_file
 from llmevo.weights.asking import Asking
 from llmevo.weights.hf import Base, BaseSpec
+from llmevo.weights.programs import Ids
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,17 @@ def save(model: Any, folder: Path, base_name: str) -> None:
 
 def answers_loss(asking: Asking, cases: Sequence[Case]) -> Loss:
     """The loss of a causal model on the answers of cases (the first target of each) and on ending them."""
-    import torch
+    return pairs_loss(lessons(asking, cases))
 
-    pairs = [(asking.question(case), (*asking.answer(case.targets[0]), *asking.ends[:1])) for case in cases]
+
+def lessons(asking: Asking, cases: Sequence[Case]) -> list[tuple[Ids, Ids]]:
+    """The tokens of each case's question, and of its first target with what ends it."""
+    return [(asking.question(case), (*asking.answer(case.targets[0]), *asking.ends[:1])) for case in cases]
+
+
+def pairs_loss(pairs: Sequence[tuple[Ids, Ids]]) -> Loss:
+    """The loss of a causal model on the second of each pair behind the first."""
+    import torch
 
     def loss(model: Any, some: Sequence[int]) -> Any:
         rows = [pairs[i][0] + pairs[i][1] for i in some]

@@ -158,6 +158,34 @@ def test_the_best_vote(place: Path) -> None:
     assert content(load_expert(out / "1").adapter) == content(best.adapter)
 
 
+def test_what_a_search_has_to_beat_is_scored_before_it(place: Path, capfd: Any) -> None:
+    import asyncio
+
+    from llmevo import console
+    from llmevo.config.adapters import export_genome, resident
+    from llmevo.report.summary import summarise
+
+    pytest.importorskip("peft")
+    folder = place / "runs" / "portfolio"
+    more = {"experts": {"folders": ["pool"], "portfolio": True}, "steps": 1}
+    result = asyncio.run(run(place, folder, **more))
+    summary = summarise(folder, KINDS)
+    assert {"expert", "greedy soup", "expert, scaled", "base", "average", "gradient"} < set(summary.makers)
+    assert summary.makers["expert"][0] == 4 and summary.makers["base"][0] == 1 and "mixed" in summary.makers
+    assert result.best is not None and result.best.fitness.value == max(best for _, best in summary.makers.values())
+    assert summary.makers["gradient"][1] > summary.makers["base"][1], "it has seen the answers"
+    console.show_summary(summary)
+    assert "greedy soup" in capfd.readouterr().out
+    assert asyncio.run(run(place, folder, **more)).outcome.history == result.outcome.history
+    assert runs.replay_run(*loaded(place, **more), folder).history == result.outcome.history
+    # The gradient's adapter is a recipe as any other: it is made again from the record.
+    taught = next(one for one in result.outcome.view.hall if one.variation.startswith("gradient"))
+    first = load_expert(export_genome(taught.genome, result.notes, place / "g1"))
+    resident.cache_clear()
+    second = load_expert(export_genome(taught.genome, result.notes, place / "g2"))
+    assert content(first.adapter) == content(second.adapter) and set(first.adapter) == set(MODULES)
+
+
 def test_engine_and_size_of_a_pass_outlive_the_process(place: Path) -> None:
     import asyncio
 

@@ -275,7 +275,7 @@ def real(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
         server = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
         try:
             url = f"http://127.0.0.1:{port}"
-            for _ in range(240):
+            for _ in range(600):
                 if server.poll() is not None:
                     pytest.fail(f"vLLM did not start:\n{log.read_text()[-3000:]}")
                 try:
