@@ -1,28 +1,67 @@
-"""Rules of elimination on real score matrices, simulated: cells, quality, optimism, false eliminations.
+"""Racing on real score matrices: cells, false eliminations, quality and optimism of the product's own strategy and rules.
 
-`python experiments/racing/run.py` (1,000 runs a row; needs pyarrow and the score matrices of CAPO in `../shared/data/llm_scores`).
+`python experiments/racing/run.py` writes the table, `results.json` and `frontier.svg`; it needs pyarrow and the score matrices of CAPO in
+`../shared/data/llm_scores`. `--runs 30` is a quick look.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "llm_scores"
-RUNS, PROMPTS, SEARCH = 1000, 20, 8
-NOISE, WEIGHT = 0.075, 4
-"""Standard deviation of the difference of two prompts on a block of 30, and how many blocks this prior is worth."""
+from llmevo.breeding import Behind, Capo, Given, Truncate, crown
+from llmevo.breeding.racing import Lap, Rule
+from llmevo.core import Birth, Fitness, Individual, Mating, Seed, Usage
+from llmevo.engine import Schedule
+from llmevo.strategies import Founding, Racing
+from llmevo.testing.toy import Digits
+
+HERE = Path(__file__).resolve().parent
+DATA = HERE.parents[2] / "shared" / "data" / "llm_scores"
+PROMPTS, SEARCH, FRESH, FINALISTS = 20, 6, 2, 3
+"""Prompts in a race; of ten blocks those that the race sees, those for the crowning; the other two test the winner."""
+TIED = 0.005
+"""Half a point: two prompts that are no further apart are called equal."""
 Array = Any
-Rule = Callable[[Array, Array, int], Array]
-"""From the scores of those that are left on the blocks so far, their numbers, and how many blocks there were, to those that stay."""
 
 
-def matrices() -> list[Array]:
+@dataclass(frozen=True)
+class Full:
+    """Full evaluation: nobody is ever dropped."""
+
+    key = "full"
+
+    def __call__(self, lap: Lap) -> dict[int, str]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A rule in the table: `places` as the strategy is told them."""
+
+    name: str
+    rule: Rule
+    places: int = 1
+
+
+ROWS = [
+    Row("full evaluation", Full()),
+    *[Row(f"llmevo, alpha {alpha:g}", Behind(alpha)) for alpha in (0.005, 0.02, 0.05, 0.1, 0.2)],
+    Row("llmevo, alpha 0.05, nobody kept", Behind(0.05, keep=1)),
+    *[Row(f"CAPO's rule, {places} others better", Capo(), places) for places in (10, 5, 3, 1)],
+    *[Row(f"truncation to {share:.0%} a block", Truncate(share)) for share in (0.9, 0.8, 0.7, 0.6)],
+]
+
+
+def matrices() -> list[tuple[str, Array]]:
     """Prompts by ten blocks, for each data set, model and seed; only prompts that were scored on all of them."""
     import pyarrow.parquet as pq
 
@@ -34,82 +73,137 @@ def matrices() -> list[Array]:
         for run in sorted(set(runs)):
             chosen = ~np.isnan(blocks).any(1) & np.array([one == run for one in runs])
             if chosen.sum() >= 16:
-                found.append(blocks[chosen])
+                found.append((name, blocks[chosen]))
     return found
 
 
-def upper(z: Array) -> Array:
-    return np.vectorize(lambda one: 0.5 * math.erfc(one / math.sqrt(2)))(z)
+def born(mating: Mating[Digits], scores: Array) -> Birth[Digits]:
+    """The birth of a mating; its score on a block is what stands in the matrix."""
+    genome = mating.parents[0].genome if mating.parents else getattr(mating.variation, "genome")  # noqa: B009
+    assert mating.cases is not None
+    cases = {block: float(scores[genome.values[0], int(block)]) for block in mating.cases.ids}
+    return mating.birth(genome, Fitness(math.fsum(cases.values()) / len(cases), cases=cases), Usage(), 0)
 
 
-def paired(alpha: float, keep: int) -> Rule:
-    """Out goes who is worse than the leader by a paired z-test with a shrunk deviation; the best `keep` always stay."""
-
-    def rule(scores: Array, alive: Array, blocks: int) -> Array:
-        if blocks < 2 or len(alive) <= keep:
-            return alive
-        gap = scores[scores.mean(1).argmax()] - scores
-        deviation = np.sqrt((gap.var(1, ddof=1) * (blocks - 1) + WEIGHT * NOISE**2) / (blocks - 1 + WEIGHT))
-        stays = upper(gap.mean(1) / (deviation / math.sqrt(blocks))) > alpha
-        stays[np.argsort(-scores.mean(1), kind="stable")[:keep]] = True
-        return alive[stays]
-
-    return rule
+def race(scores: Array, row: Row, seed: Seed) -> tuple[tuple[Individual[Digits], ...], tuple[Individual[Digits], ...], int]:
+    """The product's strategy on the blocks of the search: who is left, the best of them first as finalists, and cells."""
+    founders = [Given(Digits((i, 0))) for i in range(len(scores))]
+    blocks = [str(i) for i in range(SEARCH)]
+    strategy: Racing[Digits] = Racing(Founding(founders, seed=seed), blocks, seed=seed, block=1, places=row.places, rule=row.rule)
+    schedule, cells = Schedule(strategy, batch=len(founders)), 0
+    while cohort := schedule.ask():
+        cells += sum(len(mating.cases.ids) for mating in cohort.matings if mating.cases is not None)
+        schedule.tell([born(mating, scores) for mating in cohort.matings])
+    return strategy.view.population, strategy.view.hall[:FINALISTS], cells
 
 
-def capo(survivors: int, alpha: float = 0.2) -> Rule:
-    """CAPO: out goes who has at least `survivors` others better by a one-sided paired test."""
+def one_run(number: int, groups: Sequence[tuple[str, Array]], row: Row) -> dict[str, float]:
+    rng = np.random.default_rng(number)
+    name, group = groups[number % len(groups)]
+    prompts = rng.choice(len(group), size=min(PROMPTS, len(group)), replace=False)
+    scores = group[prompts][:, rng.permutation(10)]
+    seen, known = scores[:, :SEARCH].mean(1), scores[:, : SEARCH + FRESH].mean(1)
+    everything, test = scores.mean(1), scores[:, SEARCH + FRESH :].mean(1)
+    left, finalists, cells = race(scores, row, Seed.of(number))
+    alive = [one.genome.values[0] for one in left]
+    if isinstance(row.rule, Full):
+        # Full evaluation spends all that is known on everybody, and its winner is the best on that.
+        winner, cells, claim = int(known.argmax()), len(scores) * (SEARCH + FRESH), float(known.max())
+    else:
+        fresh = [{str(i): float(scores[one.genome.values[0], i]) for i in range(SEARCH, SEARCH + FRESH)} for one in finalists]
+        crowned = crown([one.fitness.cases for one in finalists], fresh)
+        winner, claim = finalists[crowned.place].genome.values[0], math.fsum(crowned.honest) / FRESH
+        cells += len(finalists) * FRESH
+    return {
+        "gsm8k": float(name == "gsm8k"),
+        "cells": cells / (len(scores) * (SEARCH + FRESH)),
+        "dropped": float(seen.argmax() not in alive),
+        "dropped, not tied": float(seen[alive].max() < seen.max() - TIED - 1e-9),
+        "dropped of ten": float(everything.argmax() not in alive),
+        "dropped of ten, not tied": float(everything[alive].max() < everything.max() - TIED - 1e-9),
+        "quality": 100 * float(test[winner] - test[int(known.argmax())]),
+        "optimism": 100 * float(claim - test[winner]),
+    }
 
-    def rule(scores: Array, alive: Array, blocks: int) -> Array:
-        if blocks < 2:
-            return alive
-        better = []
-        for own in scores:
-            gap = scores - own
-            z = gap.mean(1) / (gap.std(1, ddof=1) / math.sqrt(blocks) + 1e-12)
-            better.append(int((upper(z) < alpha).sum()))
-        return alive[np.array(better) < survivors]
 
-    return rule
+def simulate(row: Row, groups: Sequence[tuple[str, Array]], runs: int) -> dict[str, Any]:
+    """Means over the runs, and their standard errors; for all, and for either data set."""
+    rows = [one_run(number, groups, row) for number in range(runs)]
+    names = list(rows[0])[1:]
 
+    def summed(chosen: list[dict[str, float]]) -> dict[str, list[float]]:
+        table = np.array([[one[name] for name in names] for one in chosen])
+        means, errors = table.mean(0), table.std(0, ddof=1) / math.sqrt(len(chosen))
+        return {name: [float(mean), float(error)] for name, mean, error in zip(names, means, errors, strict=True)}
 
-def truncation(shares: tuple[float, ...]) -> Rule:
-    """The best share of all lives on after each block."""
-
-    def rule(scores: Array, alive: Array, blocks: int) -> Array:
-        left = max(1, math.ceil(shares[blocks - 1] * PROMPTS))
-        return alive[np.sort(np.argsort(-scores.mean(1), kind="stable")[:left])]
-
-    return rule
+    parts = {"all": rows, "sst-5": [one for one in rows if not one["gsm8k"]], "gsm8k": [one for one in rows if one["gsm8k"]]}
+    return {"rule": row.name, "runs": runs, **{part: summed(chosen) for part, chosen in parts.items()}}
 
 
-def simulate(rule: Rule, groups: list[Array]) -> Array:
-    """Means over runs: cells, whether the best is left, held-out score of the winner and of the full evaluation's, claimed score."""
-    rng, rows = np.random.default_rng(0), []
-    for number in range(RUNS):
-        group = groups[number % len(groups)]
-        prompts = rng.choice(len(group), size=min(PROMPTS, len(group)), replace=False)
-        scores = group[prompts][:, rng.permutation(10)]
-        seen, held_out = scores[:, :SEARCH], scores[:, SEARCH:]
-        alive, cells = np.arange(len(scores)), 0
-        for blocks in range(1, SEARCH + 1):
-            cells += len(alive)
-            alive = rule(seen[alive, :blocks], alive, blocks)
-        winner, best = alive[seen[alive].mean(1).argmax()], seen.mean(1).argmax()
-        found = (cells / seen.size, best in alive, held_out[winner].mean(), held_out[best].mean(), seen[winner].mean())
-        rows.append(found)
-    return np.array(rows, dtype=float).mean(0)
+def table(results: Sequence[dict[str, Any]], part: str = "all") -> str:
+    lines = [
+        "| rule | cells | best dropped | and not tied | best of ten blocks dropped | and not tied | winner against full | optimism |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in results:
+        found = one[part]
+        shares = [f"{100 * found[name][0]:.1f} %" for name in list(found)[1:5]]
+        points = [f"{found[name][0]:+.2f} ± {1.96 * found[name][1]:.2f}" for name in ("quality", "optimism")]
+        lines.append(f"| {one['rule']} | {found['cells'][0]:.3f} | {' | '.join([*shares, *points])} |")
+    return "\n".join(lines)
+
+
+COLOURS = {"llmevo": "#0b6e4f", "CAPO": "#c1440e", "truncation": "#3a5a9b", "full": "#555555"}
+
+
+def figure(results: Sequence[dict[str, Any]]) -> str:
+    """The frontier: cells against false eliminations, a line per family of rules."""
+    width, height, left, below, most = 640, 400, 70, 60, 0.35
+
+    def at(one: dict[str, Any]) -> tuple[float, float]:
+        cells, wrong = one["all"]["cells"][0], min(most, one["all"]["dropped"][0])
+        return left + (cells - 0.2) / 0.8 * (width - left - 20), height - below - wrong / most * (height - below - 20)
+
+    def place(cells: float, wrong: float) -> tuple[float, float]:
+        return at({"all": {"cells": [cells], "dropped": [wrong]}})
+
+    x, y = place(0.5, 0.05)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+        f'<rect x="{left}" y="{y:.1f}" width="{x - left:.1f}" height="{height - below - y:.1f}" fill="#e6f2ec"/>',
+    ]
+    for share in (0.2, 0.4, 0.6, 0.8, 1.0):
+        px, py = place(share, 0)
+        parts.append(f'<text x="{px:.1f}" y="{py + 18:.1f}" text-anchor="middle">{share:.0%}</text>')
+    for wrong in (0.0, 0.05, 0.1, 0.2, 0.3):
+        px, py = place(0.2, wrong)
+        parts.append(f'<text x="{px - 8:.1f}" y="{py + 4:.1f}" text-anchor="end">{wrong:.0%}</text>')
+        parts.append(f'<line x1="{px:.1f}" y1="{py:.1f}" x2="{width - 20}" y2="{py:.1f}" stroke="#dddddd"/>')
+    parts.append(f'<text x="{width / 2:.0f}" y="{height - 20}" text-anchor="middle">cells, share of full evaluation</text>')
+    turned = f'x="16" y="{height / 2:.0f}" transform="rotate(-90 16 {height / 2:.0f})" text-anchor="middle"'
+    parts.append(f"<text {turned}>best one dropped</text>")
+    for k, (family, colour) in enumerate(COLOURS.items()):
+        points = sorted(at(one) for one in results if one["rule"].startswith(family) and "nobody" not in one["rule"])
+        line = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="4" fill="{colour}"/>' for px, py in points]
+        parts.append(f'<text x="{width - 130}" y="{40 + 18 * k}" fill="{colour}">{family}</text>')
+    return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 def main() -> int:
-    groups = matrices()
-    rules: dict[str, Rule] = {"full evaluation": lambda scores, alive, blocks: alive}
-    rules |= {f"paired, alpha {alpha:g}, keep {keep}": paired(alpha, keep) for alpha in (0.05, 0.1, 0.2) for keep in (3,)}
-    rules |= {"truncation": truncation((0.7, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.15)), "CAPO, 10": capo(10)}
-    print("| rule | cells | best eliminated | winner against full, points | optimism, points |\n|---|---|---|---|---|")
-    for name, rule in rules.items():
-        cells, kept, winner, full, claim = simulate(rule, groups)
-        print(f"| {name} | {cells:.2f} | {1 - kept:.3f} | {100 * (winner - full):+.2f} | {100 * (claim - winner):+.2f} |", flush=True)
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--runs", type=int, default=3000)
+    runs = options.parse_args().runs
+    groups, results = matrices(), []
+    for row in ROWS:
+        results.append(simulate(row, groups, runs))
+        print(f"{row.name}: done", file=sys.stderr, flush=True)
+    for part in ("all", "sst-5", "gsm8k"):
+        print(f"\n{part}\n\n{table(results, part)}")
+    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (HERE / "frontier.svg").write_text(figure(results), encoding="utf-8")
     return 0
 
 

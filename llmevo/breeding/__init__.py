@@ -5,6 +5,7 @@ from llmevo.breeding.novelty import Known, Traces
 from llmevo.breeding.pareto import crowded_tournament, frontier, nondominated
 from llmevo.breeding.parts import ANY, EACH, Either, Foremost, PartCrossover, on
 from llmevo.breeding.product import Joined, Product
+from llmevo.breeding.racing import Behind, Capo, Truncate, crown
 from llmevo.breeding.selection import BestFirst, Roles, Roulette, Tournament, distinct, rank, roulette, swarm, targets, uniform
 from llmevo.breeding.shaping import boltzmann, centered_rank, flat, linear_rank, proportional
 from llmevo.breeding.sharing import Attraction, resource_sharing, shared
@@ -30,7 +31,9 @@ __all__ = [
     "EACH",
     "Attraction",
     "Bandit",
+    "Behind",
     "BestFirst",
+    "Capo",
     "Chain",
     "Comma",
     "Compete",
@@ -51,6 +54,7 @@ __all__ = [
     "Titled",
     "Tournament",
     "Traces",
+    "Truncate",
     "Weighted",
     "always_replace",
     "boltzmann",
@@ -58,6 +62,7 @@ __all__ = [
     "chain",
     "compete",
     "crowded_tournament",
+    "crown",
     "distinct",
     "flat",
     "frontier",
@@ -81,4 +86,4 @@ __all__ = [
     "truncation",
     "unchanged",
     "uniform",
-]  # fmt: skip
+]

@@ -108,9 +108,11 @@ async def evolve(
             await journal.told(cohort.j, births)
             crash_point("after-told")
             if births:
-                paid = [_cost(mating, birth, evaluated) for mating, birth in zip(cohort.matings, births, strict=True)]
+                pairs = list(zip(cohort.matings, births, strict=True))
+                conceived = [Usage() if mating.variation.reassess else birth.birth_usage for mating, birth in pairs]
+                paid = [_cost(mating, birth, evaluated) for mating, birth in pairs]
                 view = strategy.view
-                progress = progress.after(births, paid, view.best)
+                progress = progress.after(births, conceived, paid, view.best)
                 _notify(on_cohort, Told(cohort, births, progress, view, replayed))
                 if enough is not None and any(map(enough, births)):
                     reason = "a birth was enough"

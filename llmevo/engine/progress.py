@@ -34,12 +34,19 @@ class Progress:
     last_failure: str | None = None
     """The last error of an evaluation."""
 
-    def after(self, births: Sequence[Birth[Any]], paid: Sequence[Usage | None], best: Individual[Any] | None) -> Progress:
-        """The progress after one cohort. `paid` is what each evaluation cost; None where there was none (stillborn, known)."""
+    def after(
+        self,
+        births: Sequence[Birth[Any]],
+        conceived: Sequence[Usage],
+        paid: Sequence[Usage | None],
+        best: Individual[Any] | None,
+    ) -> Progress:
+        """The progress after one cohort: what it cost to conceive each birth (nothing, where a known one was reassessed), and what each
+        evaluation cost; None where there was none (stillborn, known)."""
         stillborn = failed = 0
         usage, barren, error, failure = self.usage, self.barren, self.last_error, self.last_failure
-        for birth, cost in zip(births, paid, strict=True):
-            usage += birth.birth_usage + (cost or FREE)
+        for birth, born, cost in zip(births, conceived, paid, strict=True):
+            usage += born + (cost or FREE)
             if isinstance(birth, Individual):
                 failed += not birth.fitness.ok
                 lost = birth.fitness.error

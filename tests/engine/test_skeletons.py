@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from llmevo import strategies
 from llmevo.breeding import (
     Bandit,
+    Behind,
     BestFirst,
     Comma,
     Known,
@@ -206,9 +208,15 @@ def racing(p: Parts) -> Strategy[Digits]:
     return Racing(p)
 
 
+def raced(p: Parts) -> Strategy[Digits]:
+    """A genetic algorithm whose births race on three blocks of two digits."""
+    inner = sequence(p.founding(), Genetic(p.cross(), rank, truncation(N), seed=SEED))
+    return strategies.Racing(inner, [str(i) for i in range(6)], seed=SEED, block=2, places=2, rule=Behind(alpha=0.5, keep=1))
+
+
 SKELETONS = [
     evoprompt_ga, evoprompt_de, ga_llm, genome, genome_plus, model_swarms, eggroll, map_elites, islands, resets, nsga2, bandit,
-    per_case_frontier, comma, picks, racing,
+    per_case_frontier, comma, picks, racing, raced,
 ]  # fmt: skip
 
 
