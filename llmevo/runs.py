@@ -19,8 +19,6 @@ from llmevo.config.task import Task
 from llmevo.core import (
     BudgetExhausted,
     ConfigError,
-    Context,
-    Fitness,
     Individual,
     Pause,
     Seed,
@@ -29,7 +27,6 @@ from llmevo.core import (
     View,
     canonical,
 )
-from llmevo.core.crash import crash_point
 from llmevo.engine import Outcome, Replayed, Told, evolve, replay
 from llmevo.engine.brake import GRACE, Brake
 from llmevo.engine.metered import Metered
@@ -37,7 +34,8 @@ from llmevo.engine.progress import Progress
 from llmevo.llm.build import Connections
 from llmevo.llm.greeting import greet
 from llmevo.recipes import Plan
-from llmevo.report.statistics import Interval, interval
+from llmevo.report.held_out import Crowning
+from llmevo.report.statistics import Interval
 from llmevo.report.votes import Voted
 from llmevo.storage.blobs import FolderBlobs, MemoryBlobs
 from llmevo.storage.budget import Budget
@@ -46,6 +44,7 @@ from llmevo.storage.folder import RunFolder
 from llmevo.storage.journal import Journal
 from llmevo.storage.stopwatch import Stopwatch
 from llmevo.voting import vote
+from llmevo.winning import crowned, tested
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -67,11 +66,14 @@ class Result:
     """What is needed to write the winner down, besides its genome."""
     vote: Voted | None = None
     """With a recipe that lets the best vote, what came of it; None while the run is paused."""
+    crowned: Individual[Any] | None = None
+    """With racing: who was best on the cases of the search and on fresh ones together."""
+    crowning: Crowning | None = None
 
     @property
     def best(self) -> Individual[Any] | None:
-        """The best ever on the dev cases, valid first."""
-        return self.outcome.best
+        """The winner: who was crowned on fresh cases, else the best ever on the dev cases, valid first."""
+        return self.crowned or self.outcome.best
 
     @property
     def text(self) -> str:
@@ -183,7 +185,7 @@ async def _run(
         await asyncio.to_thread(database.close)
     outcome = sitting.outcome
     place = folder.path if folder else None
-    return Result(outcome, sitting.held_out, spent, hits, place, outcome.pause, search.notes, sitting.vote)
+    return Result(outcome, sitting.held_out, spent, hits, place, outcome.pause, search.notes, sitting.vote, sitting.best, sitting.crowning)
 
 
 class _Sitting:
@@ -204,6 +206,9 @@ class _Sitting:
         self.outcome: Outcome[Any] = Outcome("", Progress(), View(), journal.history)
         self.held_out: Interval | None = None
         self.vote: Voted | None = None
+        self.crowning: Crowning | None = None
+        self.best: Individual[Any] | None = None
+        """Who was crowned, if anybody."""
 
     async def work(self) -> None:
         """The search, then the winner's score on the test cases."""
@@ -230,14 +235,23 @@ class _Sitting:
         if self.outcome.pause or self.outcome.best is None:
             return
         try:
-            if search.held_out is not None:
-                self.held_out = await _held_out(self.outcome.best, search, journal.database, seed)
-            if search.ballot is not None:
-                self.vote = await vote(self.outcome.view.hall, search.ballot, journal.database, seed)
+            await self._win(self.outcome.best, seed)
         except Pause as pause:
-            self.pause(f"the search is done, its winner is not yet scored on the test cases: {pause}", pause)
+            self.pause(f"the search is done, its winner is not yet scored on cases that it never saw: {pause}", pause)
         except ConfigError as error:
             self.outcome = replace(self.outcome, reason=f"{self.outcome.reason}; {error}")
+
+    async def _win(self, best: Individual[Any], seed: Seed) -> None:
+        """The crowning, and the score of the crowned on the test cases."""
+        search, hall, database = self._search, self.outcome.view.hall, self._journal.database
+        if search.fresh is not None and self._config.racing is not None:
+            self.crowning = await crowned(hall, self._config.racing.finalists, search.fresh, database, seed)
+        if self.crowning is not None:
+            best = self.best = next(one for one in hall if one.id == self.crowning.crowned)
+        if search.held_out is not None:
+            self.held_out = await tested(best, search.held_out, database, seed)
+        if search.ballot is not None:
+            self.vote = await vote(hall, search.ballot, database, seed)
 
     def pause(self, reason: str, pause: Pause) -> None:
         """The outcome so far, paused."""
@@ -249,22 +263,6 @@ class _Sitting:
             self._stopwatch.note(self._evaluations.elapsed)
         if self._on_cohort is not None:
             self._on_cohort(told)
-
-
-async def _held_out(best: Individual[Any], search: Search, database: Database, seed: Seed) -> Interval:
-    """The winner's score on the test cases: once per winner, then from the record."""
-    assert search.held_out is not None
-    name = f"test of {best.id}"
-    known = dict(database.rows("meta"))
-    if name in known:
-        return Interval(**json.loads(known[name]))
-    fitness: Fitness = (await search.held_out([best.genome], [Context(seed.fold("test", best.genome.key))]))[0]
-    if not fitness.ok:
-        raise ConfigError(f"the winner could not be scored on the test cases: {fitness.error}")
-    found = interval(list(fitness.cases.values()), seed.fold("interval"))
-    crash_point("held-out-scored")
-    await asyncio.wrap_future(database.insert("meta", [(name, canonical(found.record()))]))
-    return found
 
 
 def replay_run(config: RunConfig, task: Task, folder: Path) -> Replayed[Any]:

@@ -38,7 +38,10 @@ def best(
     as_json: AsJson = False,
     vote: Annotated[bool, typer.Option("--vote", help="All adapters that vote, best first, each in a folder of its own.")] = False,
 ) -> None:
-    """The best of a run, alone: a text to a file or to the screen, an adapter to a PEFT folder, several parts to a folder."""
+    """The best of a run, alone: a text to a file or to the screen, an adapter to a PEFT folder, several parts to a folder.
+
+    Its scores go to standard error.
+    """
     from llmevo import console
     from llmevo.config import KINDS
     from llmevo.report.summary import summarise
@@ -53,7 +56,7 @@ def best(
         _best_parts(summary, folder, output, as_json)
         return
     if not hasattr(genome, "parts"):
-        _best_adapter(genome, folder, output, as_json, vote)
+        _best_adapter(genome, folder, output, summary, as_json, vote)
         return
     text = next(iter(genome.parts.values())) if len(genome.parts) == 1 else json.dumps(dict(genome.parts), ensure_ascii=False, indent=2)
     if output is not None:
@@ -61,10 +64,19 @@ def best(
             output.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise StorageError(f"{output} cannot be written: {error}") from error
-    elif as_json:
+    if as_json:
         print_json(console.best_record(summary))
-    else:
+        return
+    if output is None:
         echo(text)
+    tell(_scores(summary))
+
+
+def _scores(summary: Summary) -> str:
+    from llmevo import console
+
+    assert summary.best is not None
+    return "\n".join(console.score_lines(summary.best, summary.crowning, summary.held_out, summary.tests))
 
 
 def _best_parts(summary: Summary, folder: Path, output: Path | None, as_json: bool) -> None:
@@ -77,29 +89,30 @@ def _best_parts(summary: Summary, folder: Path, output: Path | None, as_json: bo
         written = [str(path) for path in export_parts(folder, output)]
     if as_json:
         print_json({**console.best_record(summary), **({"files": written} if output else {})})
-    elif output is not None:
+        return
+    if output is not None:
         tell("\n".join(["written:", *written]))
     else:
         echo("\n".join(f"{name}: {text}" for name, text in console.texts(summary.best.genome).items()))
         tell(f"write the parts, the adapter as a PEFT folder, with llmevo best {folder} -o FOLDER")
+    tell(_scores(summary))
 
 
-def _best_adapter(genome: Any, folder: Path, output: Path | None, as_json: bool, vote: bool) -> None:
+def _best_adapter(genome: Any, folder: Path, output: Path | None, summary: Summary, as_json: bool, vote: bool) -> None:
     from llmevo import console
     from llmevo.runs import export_best
 
-    if output is None:
-        if as_json:
-            print_json({"genome": genome.key, "recipe": genome.preview()})
-        else:
-            echo(genome.preview())
-            tell(f"an adapter: write it as a PEFT folder with llmevo best {folder} -o FOLDER")
-        return
-    written = export_best(folder, output, vote=vote)
+    written = None if output is None else export_best(folder, output, vote=vote)
     if as_json:
-        print_json({"genome": genome.key, "folder": str(written)})
+        where = {"recipe": genome.preview()} if written is None else {"folder": str(written)}
+        print_json({"genome": genome.key, **where, **console.scores_record(summary.best, summary.crowning, summary.held_out)})
+        return
+    if written is None:
+        echo(genome.preview())
+        tell(f"an adapter: write it as a PEFT folder with llmevo best {folder} -o FOLDER")
     else:
         tell(f"{console.inert(genome.preview())}\nwritten to {written}, read back and compared")
+    tell(_scores(summary))
 
 
 @app.command()

@@ -98,7 +98,7 @@ def bench_of(config: RunConfig, task: Task) -> Bench:
     )
 
 
-def assemble_adapters(config: RunConfig, task: Task, connections: Connections) -> Search:
+def assemble_adapters(config: RunConfig, task: Task, fresh: Sequence[Case], connections: Connections) -> Search:
     """The search of a configuration with experts, of which the adapter alone evolves."""
     bench = bench_of(config, task)
     kit = AdapterKit(bench.pool.genomes, seed=Seed.of(config.seed), near=task.near, gradient=_gradient(bench, task))
@@ -113,6 +113,7 @@ def assemble_adapters(config: RunConfig, task: Task, connections: Connections) -
         evaluator.of(task.dev),
         None,
         evaluator.of(task.test, selects=False) if task.test else None,
+        evaluator.of(fresh) if fresh else None,
         stops_of(config, plan),
         kit.founders,
         models,

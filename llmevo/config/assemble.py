@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmevo.breeding import Product
+from llmevo.config.racing import raced, set_apart
 from llmevo.config.schema import RunConfig
 from llmevo.config.task import Task
 from llmevo.core import ConfigError, Evaluate, Genome, Seed, Variation, content_key
@@ -50,6 +51,8 @@ class Search:
     """None where nothing is answered in words."""
     held_out: Evaluate[Any] | None
     """The scorer on the test cases."""
+    fresh: Evaluate[Any] | None
+    """With racing: the measure that selects, on the cases of the crowning, which the search never sees."""
     stops: tuple[Stop, ...]
     founders: Sequence[Variation[Any]]
     models: Mapping[str, Model]
@@ -68,14 +71,15 @@ class Search:
 
 def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
     """The search of a configuration. Opens no connection; raises `ConfigError` for a missing key, model, operator or setting."""
+    task, fresh = set_apart(config, task)
     if config.genome is not None:
         from llmevo.config.joint import assemble_joint
 
-        return _confirming(assemble_joint(config, task, connections), config)
+        return _guarded(assemble_joint(config, task, fresh, connections), config, task, fresh)
     if config.experts is not None:
         from llmevo.config.adapters import assemble_adapters
 
-        return _confirming(assemble_adapters(config, task, connections), config)
+        return _guarded(assemble_adapters(config, task, fresh, connections), config, task, fresh)
     if config.models.base is not None or config.recipe in ADAPTERS:
         raise ConfigError(
             f"{'recipe ' + config.recipe if config.recipe in ADAPTERS else 'models.base'} is for adapters, and no experts are given: add "
@@ -107,15 +111,19 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
             return Evaluator(Encoded(_encoder(task.encoder), key=config.task.encoder or task.encoder), cases, scorer)
         return Evaluator(Prompted(models["task"], task.template, max_tokens=task.max_tokens), cases, scorer)
 
+    def selecting(cases: tuple[Case, ...]) -> Evaluate[TextGenome]:
+        plain = evaluator(cases)
+        if config.task.fitness == "likelihood" and isinstance(plain.phenotype, Encoded):
+            return Likelihood(plain.phenotype, cases)
+        return plain
+
     dev = evaluator(task.dev)
-    evaluate: Evaluate[TextGenome] = dev
-    if config.task.fitness == "likelihood" and isinstance(dev.phenotype, Encoded):
-        evaluate = Likelihood(dev.phenotype, task.dev)
     search = Search(
         plan,
-        evaluate,
+        selecting(task.dev),
         dev.phenotype,
         evaluator(task.test) if task.test else None,
+        selecting(fresh) if fresh else None,
         stops_of(config, plan),
         kit.founders,
         models,
@@ -129,7 +137,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
             **told_by(task, models),
         },
     )
-    return _confirming(search, config)
+    return _guarded(search, config, task, fresh)
 
 
 def writers_of(config: RunConfig, task: Task, connections: Connections) -> dict[str, Model]:
@@ -141,12 +149,14 @@ def writers_of(config: RunConfig, task: Task, connections: Connections) -> dict[
     return {role: connections.connect(_spec(one, "operator", task.near)) for role, one in zip(roles, writers, strict=True)}
 
 
-def _confirming(search: Search, config: RunConfig) -> Search:
-    """The search in which a would-be best is scored again, if that is asked for."""
-    if config.confirm is None:
-        return search
-    strategy = Confirmed(search.plan.strategy, config.confirm, seed=Seed.of(config.seed))
-    return replace(search, plan=replace(search.plan, strategy=strategy), evaluate=Repeated(search.evaluate))
+def _guarded(search: Search, config: RunConfig, task: Task, fresh: Sequence[Case]) -> Search:
+    """The search in which a would-be best is scored again, and in which births race, if that is asked for."""
+    plan, evaluate = search.plan, search.evaluate
+    if config.confirm is not None:
+        confirmed = Confirmed(plan.strategy, config.confirm, seed=Seed.of(config.seed))
+        plan, evaluate = replace(plan, strategy=confirmed), Repeated(evaluate)
+    prints = {**search.fingerprint, "fresh cases": content(fresh)} if fresh else search.fingerprint
+    return replace(search, plan=raced(config, plan, task.dev), evaluate=evaluate, fingerprint=prints)
 
 
 def scorer_of(config: RunConfig, task: Task, connections: Connections, models: dict[str, Model], seed: Seed) -> Scorer:
@@ -186,7 +196,10 @@ def evaluations_of(config: RunConfig) -> Budget:
 def stops_of(config: RunConfig, plan: Plan[Any]) -> tuple[Stop, ...]:
     """When the run ends."""
     # A failure is spoken of before a run counts as done.
-    stops = [stop.failures(config.stop.fail_on_error, plan.matings), stop.matings(plan.matings), stop.barren(config.stop.barren)]
+    stops = [stop.failures(config.stop.fail_on_error, plan.matings)]
+    if config.racing is None:  # a race counts its births itself: matings are laps, too
+        stops.append(stop.matings(plan.matings))
+    stops.append(stop.barren(config.stop.barren))
     if config.stop.target is not None:
         stops.append(stop.target(config.stop.target))
     if config.stop.stagnation is not None:

@@ -30,7 +30,7 @@ def prompt_of(genome: Product) -> str:
     return with_shots(prompt, genome.taken(SHOTS).text) if SHOTS in genome.names else str(prompt)
 
 
-def assemble_joint(config: RunConfig, task: Task, connections: Connections) -> Search:
+def assemble_joint(config: RunConfig, task: Task, fresh: Sequence[Case], connections: Connections) -> Search:
     """The search of a configuration with `genome`. Opens no connection; raises `ConfigError` for what cannot work."""
     assert config.genome is not None
     if config.recipe in ADAPTERS:
@@ -73,6 +73,7 @@ def assemble_joint(config: RunConfig, task: Task, connections: Connections) -> S
         evaluate(task.dev),
         None,
         evaluate(task.test, selects=False) if task.test else None,
+        evaluate(fresh) if fresh else None,
         stops_of(config, plan),
         kit.founders,
         models,

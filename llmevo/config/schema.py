@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from llmevo.config.models import Amount, Count, Models, Section
 from llmevo.config.scoring import AnyScorer
@@ -63,6 +63,23 @@ class ShotsConfig(Section):
     """Examples behind one prompt."""
     rate: Annotated[float, Field(ge=0, le=1)] = 0.5
     """The share of children that get other examples instead of another text."""
+
+
+class RacingConfig(Section):
+    """Births are scored block by block, and dropped as soon as they are surely behind; finalists are scored on fresh cases at the end."""
+
+    block: Share = 0.125
+    """Dev cases in a lap: a count, or a share of those that the search sees."""
+    rule: Literal["behind", "capo", "truncation"] = "behind"
+    """Who is dropped after a lap: who is surely behind the last of the places; by CAPO's rule; or all but the best 70 %."""
+    alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The error of the test: by default 0.05 over a whole race for `behind`, 0.2 a look for `capo`."""
+    places: Count | None = None
+    """How many may live on: who is surely behind that many others is dropped. By default the recipe's population."""
+    fresh: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Dev cases that the search never sees, for the crowning: a count, or a share; 0 crowns the best of the search."""
+    finalists: Count = 3
+    """How many of the best are scored on them."""
 
 
 class TaskConfig(Section):
@@ -157,8 +174,16 @@ class RunConfig(Section):
     confirm: Count | None = None
     """Under noise: how often a would-be best is scored again, on fresh answers, before it may be the best. Each confirmation is one
     of the planned births and costs so many evaluations."""
+    racing: RacingConfig | None = None
+    """`true` or `{}`: births race, block by block of the dev cases, and are dropped when they are surely behind."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """The recipe's own settings, as checked; written beside the other keys."""
+
+    @field_validator("racing", mode="before")
+    @classmethod
+    def _on(cls, value: Any) -> Any:
+        """`true` stands for the usual settings, `false` for none."""
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _likelihood(self) -> RunConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from llmevo.console.inert import Screen, as_json, inert, silence
 from llmevo.console.live import COLUMNS, Live
 from llmevo.console.records import best_record, operator_record, refined_record, result_record, summary_record
+from llmevo.console.scores import score_lines, scores_record
 from llmevo.console.tables import show_front, show_operators, show_plan, show_recipes, show_refined, show_result, show_summary
 from llmevo.console.words import texts
 
@@ -18,6 +19,8 @@ __all__ = [
     "operator_record",
     "refined_record",
     "result_record",
+    "score_lines",
+    "scores_record",
     "show_front",
     "show_operators",
     "show_plan",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from llmevo.console.scores import scores_record
 from llmevo.console.words import texts
 from llmevo.core import Individual
 
@@ -22,7 +23,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "reason": result.outcome.reason,
         "paused": result.pause is not None,
         "best": individual_record(result.best),
-        "held_out": dataclasses.asdict(result.held_out) if result.held_out else None,
+        **scores_record(result.best, result.crowning, result.held_out),
         "vote": result.vote.record() if result.vote else None,
         "births": now.births,
         "stillborn": now.stillborn,
@@ -57,7 +58,8 @@ def summary_record(summary: Summary) -> dict[str, Any]:
     """A summary as JSON."""
     record = {field.name: getattr(summary, field.name) for field in dataclasses.fields(summary)}
     record["steps"] = [dataclasses.asdict(step) for step in summary.steps]
-    record["held_out"] = dataclasses.asdict(summary.held_out) if summary.held_out else None
+    record |= scores_record(summary.best, summary.crowning, summary.held_out)
+    record["crowning"] = dataclasses.asdict(summary.crowning) if summary.crowning else None
     record["spent"] = dataclasses.asdict(summary.spent)
     record["makers"] = {name: {"living": count, "best": best} for name, (count, best) in summary.makers.items()}
     record["vote"] = summary.vote.record() if summary.vote else None
@@ -71,7 +73,7 @@ def best_record(summary: Summary) -> dict[str, Any]:
     return {
         "best": individual_record(summary.best),
         "front": [individual_record(one) for one in summary.front],
-        "held_out": dataclasses.asdict(summary.held_out) if summary.held_out else None,
+        **scores_record(summary.best, summary.crowning, summary.held_out),
     }
 
 

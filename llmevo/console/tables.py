@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmevo.console.inert import inert, stdout
+from llmevo.console.scores import score_lines
 from llmevo.console.words import cost, number, preview, shown
 from llmevo.core import Individual
 from llmevo.fitness.diversity import distinct
@@ -36,10 +37,7 @@ def show_result(result: Result, demonstrates: str | None = None) -> None:
         return
     out.print("\nThe winner:\n", style="bold")
     out.print(Text(inert(shown(result.best))), soft_wrap=True)
-    scores = f"\n{'dev score':>12}  {result.best.fitness.value:.3f} (n = {len(result.best.fitness.cases) or 1}; the search has seen these)"
-    if result.held_out is not None:
-        scores += f"\n{'test score':>12}  {result.held_out} (never seen by the search)"
-    out.print(Text(scores))
+    out.print(Text("\n".join(["", *score_lines(result.best, result.crowning, result.held_out)])))
     show_vote(result.vote)
     lost = f", {now.stillborn} stillborn" if now.stillborn else ""
     out.print(f"{'search':>12}  {now.births} births{lost}, {now.evaluations} evaluations")
@@ -105,15 +103,13 @@ def show_summary(summary: Summary) -> None:
         )
     out.print(table)
     if summary.best is not None:
-        out.print(Text(f"best so far: {inert(shown(summary.best))}"), soft_wrap=True)
-        out.print(f"{'dev score':>12}  {summary.best.fitness.value:.3f} (n = {len(summary.best.fitness.cases) or 1})")
+        name = "best so far" if summary.crowning is None else "crowned"
+        out.print(Text(f"{name}: {inert(shown(summary.best))}"), soft_wrap=True)
+        out.print(Text("\n".join(score_lines(summary.best, summary.crowning, summary.held_out, summary.tests))))
     texts = [inert(shown(one)) for one in summary.hall]
     if len(texts) > 1:
         out.print(f"{'diversity':>12}  distinct-1 {distinct(texts, 1):.2f}, distinct-2 {distinct(texts, 2):.2f} (the {len(texts)} best)")
     show_front(summary.front)
-    if summary.held_out is not None:
-        note = f"; {summary.tests} winners were scored on these cases, so the last score is too good" if summary.tests > 1 else ""
-        out.print(Text(f"{'test score':>12}  {summary.held_out}{note}"))
     show_vote(summary.vote)
     show_kinds(summary.makers)
     out.print(f"{'search':>12}  {summary.births} births, {summary.evaluations} evaluations")

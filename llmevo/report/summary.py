@@ -13,6 +13,7 @@ from typing import Any
 from llmevo.breeding import frontier
 from llmevo.core import ConfigError, Genome, Individual, InvalidFitness, StorageError, Usage, View, living
 from llmevo.report import votes
+from llmevo.report.held_out import Crowning, crowning_in, tests_in
 from llmevo.report.statistics import Interval
 from llmevo.storage.answers import Answers
 from llmevo.storage.blobs import FolderBlobs
@@ -61,6 +62,8 @@ class Summary:
     unknown: int
     """Calls that were in flight when a process died."""
     history: str | None
+    crowning: Crowning | None
+    """Who was crowned on fresh cases, and the score on these; `best` is that one."""
     ended: Mapping[str, int]
     """How the calls ended, as in `llmevo.storage.answers.Outcome`."""
     makers: Mapping[str, tuple[int, float]] = field(default_factory=dict)
@@ -105,6 +108,8 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
     cohorts: dict[int, list[Mapping[str, Any]]] = {}
     for place in sorted(records):
         cohorts.setdefault(place[0], []).append(records[place])
+    races = any(name.startswith("racing.") for name in frozen)
+    complete = max((len(row["fitness"]["cases"]) for row in records.values() if "fitness" in row), default=0) if races else 0
     for j, rows in cohorts.items():
         births = [birth_from(row, genomes) for row in rows]
         for birth in births:
@@ -118,15 +123,16 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
                     makers[title(birth.variation)] = (count + 1, max(most, birth.fitness.value))
             else:
                 lost[birth.variation] += 1
-        # The memory of the best is the search's own, so that a revised score counts here as it does there.
-        view = view.advance((), births)
-        everybody.update({one.id: one for one in living(births)})
+        # The memory of the best is the search's own, so that a revised score counts here as it does there. Who still races, or was
+        # dropped, has fewer cases than those who came through, and is not in it.
+        done = [birth for birth in births if not isinstance(birth, Individual) or len(birth.fitness.cases) >= complete]
+        view = view.advance((), done)
+        everybody.update({one.id: one for one in living(done)})
         scores = [one.fitness.value for one in living(births)]
         top, middle = (max(scores), statistics.median(scores)) if scores else (None, None)
         steps.append(Step(j, len(rows), len(scores), top, middle, view.best.fitness.value if view.best else None))
-    best = view.best
-    tests = {name: value for name, value in meta.items() if name.startswith("test of ")}
-    own = tests.get(f"test of {best.id}") if best else None
+    crowning, tests = crowning_in(meta, view.hall), tests_in(meta)
+    best = view.best if crowning is None else next(one for one in view.hall if one.id == crowning.crowned)
     return Summary(
         folder,
         frozen,
@@ -134,7 +140,7 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
         best,
         view.hall,
         tuple(frontier(list(everybody.values()))) if best is not None and len(best.fitness.objectives) > 1 else (),
-        Interval(**json.loads(own)) if own else None,
+        tests.get(best.id) if best else None,
         len(tests),
         sum(all_births.values()),
         {name: (lost[name], count) for name, count in all_births.items()},
@@ -142,6 +148,7 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
         answers.restored,
         answers.unknown,
         told[max(told)] if told else None,
+        crowning,
         Counter(row[1] for row in database.rows("settled")),
         makers,
         votes.find(meta, [one.genome.key for one in view.hall]),

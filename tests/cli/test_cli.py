@@ -100,7 +100,9 @@ def test_show_best_replay_doctor_in_words(done: tuple[Path, Path, Said], capsys:
     shown = say(capsys, "show", folder)
     assert shown.code == 0 and "evoprompt-ga, seed 3" in shown.out and "test score" in shown.out
     winner = say(capsys, "best", folder)
-    assert winner.code == 0 and winner.out.strip() in first.out and winner.err == ""
+    assert winner.code == 0 and winner.out.strip() in first.out
+    # The score that chose it and the one that did not, side by side, each with its interval and n.
+    assert re.search(r"dev score  0\.\d{3} \[.*\] \(n = 6\).*\n +test score  0\.\d{3} \[.*\] \(n = 4\)", winner.err)
     written = say(capsys, "best", folder, "-o", folder.parent / "prompt.txt")
     assert written.code == 0 and written.out == "" and (folder.parent / "prompt.txt").read_text() == winner.out
     replayed = say(capsys, "replay", file, folder)

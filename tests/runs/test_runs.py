@@ -365,6 +365,7 @@ OTHER: dict[str, Any] = {
     "task.cases.labels": ["bad", "good"],
     "task.cases.dataset": None,
     "cache": "cache.sqlite",
+    "racing": True,
     "task.description": "Say good or bad.",
     "task.vocabulary": ["word"],
     "task.cases.name": "config",
