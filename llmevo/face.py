@@ -11,7 +11,7 @@ from llmevo.config import Task, check_config
 from llmevo.core import ConfigError
 from llmevo.core.blocking import blocking
 from llmevo.engine import Told
-from llmevo.fitness import Case, FunctionScorer, Scorer, checked, from_rows, scorer_named, split
+from llmevo.fitness import Case, FunctionScorer, Scorer, checked, from_rows, not_test, scorer_named, split, split_of
 from llmevo.fitness.cases import Splits, apart
 from llmevo.library import TaskTemplate, load_prompts
 from llmevo.recipes.text import common_words
@@ -31,6 +31,7 @@ async def aoptimize_prompt(
     scorer: str | Scorer | Callable[..., Any] = "exact",
     test: Examples | float | int | None = None,
     dev: float | int = 0.5,
+    select_on_test: bool = False,
     task: str | TaskTemplate | None = None,
     description: str | None = None,
     recipe: str = "evoprompt-ga",
@@ -43,7 +44,8 @@ async def aoptimize_prompt(
 ) -> Result:
     """Evolves a prompt for examples and a scorer; the winner is scored once on examples that the search never saw.
 
-    `cases` are `Case`s, rows (mappings) or (input, target) pairs; they are split into `dev` and `test` unless `test` is given.
+    `cases` are `Case`s, rows (mappings) or (input, target) pairs; they are split into `dev` and `test` unless `test` is given. Those of
+    a split called `test` (a `datasets.Dataset` of that split, rows with `split: test`) are refused here unless `select_on_test`.
     `prompts` are the ones to begin with; without them the operator model writes some from the `description` and examples. `model`
     answers, `operator` writes children (by default the same); each is a name or a mapping with the keys of a run file's model.
     `task` is how a prompt wraps an input: a template, or the name of a prompt folder. `settings` are those of the recipe, e.g.
@@ -60,12 +62,16 @@ async def aoptimize_prompt(
         "recipe": recipe,
         "seed": seed,
         "models": models,
-        "task": {"cases": {"path": "(python)"}, "scorer": scorer if isinstance(scorer, str) else "(python)"},
+        "task": {
+            "cases": {"path": "(python)"},
+            "scorer": scorer if isinstance(scorer, str) else "(python)",
+            "select_on_test": select_on_test,
+        },
         "budget": dict(budget or {}),
         **settings,
     }
     config = check_config(values, where="optimize_prompt")
-    splits = _splits(cases, test, dev, seed)
+    splits = _splits(cases, test, dev, seed, select_on_test)
     folder = load_prompts(task) if isinstance(task, str) else None
     prepared = Task(
         splits.dev,
@@ -95,6 +101,7 @@ async def aevolve_adapters(
     fitness: str = "score",
     test: Examples | float | int | None = None,
     dev: float | int = 0.5,
+    select_on_test: bool = False,
     task: str | TaskTemplate | None = None,
     rank: int | None = None,
     device: str = "auto",
@@ -120,12 +127,13 @@ async def aevolve_adapters(
             "cases": {"path": "(python)", **({"labels": list(labels)} if labels else {})},
             "scorer": scorer if isinstance(scorer, str) else "(python)",
             "fitness": fitness,
+            "select_on_test": select_on_test,
         },
         "budget": dict(budget or {}),
         **settings,
     }
     config = check_config(values, where="evolve_adapters")
-    splits = _splits(cases, test, dev, seed)
+    splits = _splits(cases, test, dev, seed, select_on_test)
     folder = load_prompts(task) if isinstance(task, str) else None
     template = folder.task if folder else task if isinstance(task, TaskTemplate) else TaskTemplate()
     prepared = Task(splits.dev, splits.test, _scorer(scorer, splits), template, (prompt,) if prompt else ())
@@ -137,8 +145,10 @@ def evolve_adapters(experts: Sequence[str | Path], cases: Examples, **options: A
     return blocking("evolve_adapters", lambda: aevolve_adapters(experts, cases, **options))
 
 
-def _splits(cases: Examples, test: Examples | float | int | None, dev: float | int, seed: int) -> Splits:
+def _splits(cases: Examples, test: Examples | float | int | None, dev: float | int, seed: int, select_on_test: bool) -> Splits:
     everything = _cases(cases, "cases")
+    if not select_on_test:
+        not_test(everything, "cases", split=split_of(cases))
     if test is None or isinstance(test, int | float):
         return split(everything, dev=dev, test=test, seed=seed)
     held_out = checked(_cases(test, "test"), "test")

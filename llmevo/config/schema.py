@@ -90,6 +90,8 @@ class TaskConfig(Section):
     """Examples that select: a count, or a share."""
     test: Share | CasesConfig | None = None
     """Examples that are scored once at the end: a count, a share, a file of their own, or what `dev` leaves (default)."""
+    select_on_test: bool = False
+    """Whether cases of a split called `test` may select. Without it they are refused everywhere but in `test`."""
     scorer: AnyScorer = "exact"
     """A shipped scorer, `module:name`, `{function: module:name, isolate: {...}}`, `{judge: rubric, ...}`, or
     `{objectives: {...}, weights: {...}}`."""

@@ -23,6 +23,7 @@ from llmevo.fitness import (
     label_names,
     load_file,
     load_hub,
+    not_test,
     scorer_named,
     split,
 )
@@ -149,6 +150,8 @@ def _splits(config: TaskConfig, seed: int, near: Path | None) -> Splits:
     where = config.cases.path or config.cases.dataset or "the cases"
     cases = load_cases(config.cases, near)
     labels = label_names(config.cases.labels) if config.cases.labels else ()
+    if not config.select_on_test:
+        not_test(cases, "task.cases", split=config.cases.split if config.cases.dataset else None, path=config.cases.path)
     if not isinstance(config.test, CasesConfig):
         return split(cases, dev=config.dev, test=config.test, seed=seed, labels=labels, where=where)
     # A test file of its own: `dev` then says how many of the other examples are used, by default all.

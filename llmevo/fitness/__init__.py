@@ -9,6 +9,7 @@ from llmevo.fitness.judge import Judge, Judging, NoVerdict
 from llmevo.fitness.objectives import Lexicographic, Several, WeightedSum
 from llmevo.fitness.repeated import Repeated
 from llmevo.fitness.scorers import SHIPPED, scorer_named
+from llmevo.fitness.selecting import not_test, split_of
 
 __all__ = [
     "SHIPPED",
@@ -38,7 +39,9 @@ __all__ = [
     "load_file",
     "load_hub",
     "new_case",
+    "not_test",
     "scorer_named",
     "split",
+    "split_of",
     "with_labels",
 ]
