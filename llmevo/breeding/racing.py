@@ -44,11 +44,11 @@ class Behind:
     The difference of two is judged by one deviation for all, that of what is left after every one's mean and every case's mean are
     taken out, so two laps are enough; and for the mean over all the cases there are, of which some were seen: near the end little can
     change. Against one given rival the chance of being dropped wrongly is at most `alpha` over the whole race; among many equals it is
-    more, as the last of the places is the luckiest of them. Therefore the best `keep` always stay.
+    more, as the last of the places is the luckiest of them. The best `keep` stay in any case.
     """
 
     alpha: float = 0.05
-    keep: int = 3
+    keep: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1 or self.keep < 1:
