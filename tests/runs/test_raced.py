@@ -120,7 +120,7 @@ def test_show_best_and_replay_speak_of_the_crowned(server: FaultyLLM, data: Path
         assert ran[name] == shown[name] == best[name] and ran[name]["low"] <= ran[name]["mean"] <= ran[name]["high"]
     assert (ran["searched"]["n"], ran["fresh"]["n"], ran["held_out"]["n"]) == (40, 20, 20)
     words = say(capsys, "show", folder).out
-    assert "crowned:" in words and all(f"{kind} score  0." in words for kind in ("dev", "fresh", "test"))
+    assert "crowned:" in words and all(f"{kind} score  " in words for kind in ("dev", "fresh", "test"))
     assert "crowned among 3" in say(capsys, "best", folder).err
     config = check_config(values(server))
     assert replay_run(config, load_task(config.task, seed=config.seed, near=data), folder).history == ran["history"]

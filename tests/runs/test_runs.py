@@ -365,6 +365,8 @@ OTHER: dict[str, Any] = {
     "task.cases.labels": ["bad", "good"],
     "task.cases.dataset": None,
     "cache": "cache.sqlite",
+    "genome": None,
+    "stop.within": None,
     "racing": True,
     "task.description": "Say good or bad.",
     "task.vocabulary": ["word"],
