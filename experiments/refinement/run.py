@@ -54,7 +54,7 @@ def barred(share: float) -> list[Job]:
         ("modules-8", 60, {free: 25, "ga-llm, no repair": 25}, {"corrupt": 0.35}),
         ("meetings", 60, {free: 25, "ga-llm, no repair": 25}, {"corrupt": 0.35}),
         ("traps-4", 400, {free: 25, alone: 25, anew: 25}, {}),
-        ("circles", 1000, {free: 5, alone: 5, anew: 5}, {}),
+        ("circles", 200, {free: 5, alone: 5, anew: 5}, {}),
     ]
     return [
         {"task": task, "arm": arm, "seed": seed, "evaluations": checks, "operator": "stub", **more}

@@ -14,8 +14,11 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 RESAMPLES = 5000
-COLOURS = ("#1b6ca8", "#c44536", "#2a9d5c", "#8e5ba6", "#d98e04", "#5f6b73")
-SHOWN = ("ga-llm", "one-plus-one", "best-of-n", "revise", "evoscale", "ga-llm, never spent")
+MEASURED = ("distinct_2", "self_bleu")
+COLOURS = ("#1b6ca8", "#c44536", "#2a9d5c", "#8e5ba6", "#d98e04", "#5f6b73", "#17a2b8")
+SHOWN = ("ga-llm", "one-plus-one", "best-of-n", "revise", "evoscale", "mind-evolution", "ga-llm, never spent")
+SOLVER = 2.635983
+"""What a numerical solver alone reaches with 26 circles."""
 
 Row = dict[str, Any]
 
@@ -58,7 +61,12 @@ def scored(rows: Sequence[Row], quality: Callable[[Row], float]) -> list[str]:
     return lines
 
 
-def compared(rows: Sequence[Row], quality: Callable[[Row], float], reference: dict[tuple[str, int], float]) -> str:
+def compared(
+    rows: Sequence[Row],
+    quality: Callable[[Row], float],
+    reference: dict[tuple[str, int], float],
+    words: tuple[str, str] = ("better", "worse"),
+) -> str:
     """The mean difference, seeds resampled within each task, in words too."""
     pairs = [(row["task"], quality(row) - reference[row["task"], row["seed"]]) for row in rows if (row["task"], row["seed"]) in reference]
     tasks = dict.fromkeys(task for task, _ in pairs)
@@ -68,25 +76,36 @@ def compared(rows: Sequence[Row], quality: Callable[[Row], float], reference: di
         means.append(array.mean())
         draws.append(rng.choice(array, size=(RESAMPLES, len(array))).mean(axis=1))
     low, high = np.quantile(np.mean(draws, axis=0), [0.025, 0.975])
-    what = "better" if low > 0 else "worse" if high < 0 else "no difference"
+    what = words[0] if low > 0 else words[1] if high < 0 else "no difference"
     return f"{what} ({np.mean(means):+.3f} [{low:+.3f}, {high:+.3f}])"
 
 
 def costs(rows: Sequence[Row]) -> list[str]:
-    """What an arm pays, and how different its answers are."""
-    lines = ["| arm | solved where one can | checks | calls per check | tokens per check | different answers per birth | stillborn |"]
-    lines += ["|---" * 7 + "|"]
+    """What an arm pays."""
+    lines = ["| arm | solved where one can | checks | calls per check | tokens per check | stillborn |", "|---" * 6 + "|"]
     for (arm,), some in grouped(rows, "arm").items():
         births = [sum(row["fates"].values()) - row["fates"]["cancelled"] for row in some]
         lost = [sum(row["fates"][fate] for fate in ("known", "copy", "unreadable")) for row in some]
         exact = [row for row in some if row["task"] not in ("summary", "simplification", "circles")]
         share = "{:.2f} [{:.2f}, {:.2f}]".format(*interval([row["solved"] is not None for row in exact])) if exact else ""
-        checks = sum(row["checks"] for row in some)
+        checks = max(1, sum(row["checks"] for row in some))
         lines.append(
             f"| {arm} | {share} | {checks / len(some):.0f} | {sum(row['calls'] for row in some) / checks:.2f} | "
-            f"{sum(row['tokens'] for row in some) / checks:.0f} | {sum(row['different'] for row in some) / sum(births):.2f} | "
-            f"{sum(lost) / sum(births):.2f} |"
+            f"{sum(row['tokens'] for row in some) / checks:.0f} | {sum(lost) / sum(births):.2f} |"
         )
+    return lines
+
+
+def diversity(rows: Sequence[Row]) -> list[str]:
+    """How different the answers are that an arm has checked, and whether that is another diversity than that of ga-llm."""
+    lines = ["| arm | different answers per birth | distinct-2 | self-BLEU | self-BLEU against ga-llm |", "|---" * 5 + "|"]
+    known = [row for row in rows if row.get("self_bleu") is not None]
+    reference = {(row["task"], row["seed"]): row["self_bleu"] for row in known if row["arm"] == "ga-llm"}
+    for (arm,), some in grouped(known, "arm").items():
+        share = [row["different"] / (sum(row["fates"].values()) - row["fates"]["cancelled"]) for row in some]
+        cells = ["{:.3f} [{:.3f}, {:.3f}]".format(*interval(v)) for v in (share, *([row[n] for row in some] for n in MEASURED))]
+        against = "" if arm == "ga-llm" else compared(some, lambda row: float(row["self_bleu"]), reference, ("more alike", "less alike"))
+        lines.append(f"| {arm} | {' | '.join(cells)} | {against} |")
     return lines
 
 
@@ -95,20 +114,25 @@ def study_tables(rows: Sequence[Row]) -> list[str]:
     for (operator, budget), some in grouped(rows, "operator", "budget").items():
         seeds = len({row["seed"] for row in some})
         own = grouped([row for row in some if row["arm"] == "ga-llm"], "task")
-        tokens = {task: budget / 2 * float(np.mean([row["tokens"] / row["checks"] for row in each])) for (task,), each in own.items()}
-        lines += [f"### Operator `{operator}`, {seeds} seeds", "", f"Best score at {budget} checks:", ""]
+        tokens = {
+            task: budget / 2 * float(np.mean([row["tokens"] / max(1, row["checks"]) for row in each])) for (task,), each in own.items()
+        }
+        weights = f" (weights `{some[0]['weights']}`)" if some[0].get("weights") else ""
+        lines += [f"### Operator `{operator}`{weights}, {seeds} seeds", "", f"Best score at {budget} checks:", ""]
         lines += scored(some, lambda row, n=budget: at_checks(row, n))  # type: ignore[misc]
         lines += ["", f"Best score at the tokens that {budget // 2} checks of ga-llm cost on that task:", ""]
         lines += scored(some, lambda row, n=tokens: at_tokens(row, n[row["task"]]))  # type: ignore[misc]
-        lines += ["", "Cost and diversity, all tasks together. A search ends when it is solved; tokens are words. What repeats an answer",
-                  "to the letter costs a call and no check: an arm that is stuck has many calls per check. A share above 1: the last",
-                  "cohort was cut off by the budget after its checks.", "", *costs(some), ""]  # fmt: skip
+        lines += ["", "Cost, all tasks together. A search ends when it is solved; tokens are words for a scripted operator. What repeats",
+                  "an answer to the letter costs a call and no check: an arm that is stuck has many calls per check.", "", *costs(some),
+                  "", "Diversity of the answers that were checked, all tasks together. Distinct-2: different word pairs as a share of",
+                  "all; self-BLEU: how like each answer is to all others (0 to 1). A share above 1: the last cohort was cut off by the",
+                  "budget after its checks.", "", *diversity(some), ""]  # fmt: skip
     return lines
 
 
 def bar_tables(rows: Sequence[Row]) -> list[str]:
     """The policy bars, each with the number of seeds, as it came."""
-    clean = [row for row in rows if not row["corrupt"] and not row["sloppy"]]
+    clean = [row for row in rows if not row["corrupt"] and not row["sloppy"] and row["task"] != "circles"]
     lines = ["### The default policy, scripted proposer", ""]
     lines += ["| problem | checks | arm | seeds | solved | mean checks of those solved | calls |", "|---" * 7 + "|"]
     for (task, budget, arm), some in grouped(clean, "task", "budget", "arm").items():
@@ -141,6 +165,19 @@ def bar_tables(rows: Sequence[Row]) -> list[str]:
         worse = sum(row["sample"] is not None and row["best"] < row["sample"] for row in some)
         share = np.mean([row["solved"] is not None for row in some])
         lines.append(f"| {task} | {arm} | {len(some)} | {births} | {1 - lost / births:.3f} | {worse} | {share:.2f} |")
+    return [*lines, "", *circle_tables([row for row in rows if row["task"] == "circles"])]
+
+
+def circle_tables(rows: Sequence[Row]) -> list[str]:
+    """The demonstration: what a blind proposer packs, beside a solver."""
+    if not rows:
+        return []
+    lines = [f"### 26 circles as text, strict check, {rows[0]['budget']} checks: a demonstration", ""]
+    lines += ["| arm | seeds | sum of radii | best | share of what a solver reaches alone |", "|---" * 5 + "|"]
+    for (arm,), some in grouped(rows, "arm").items():
+        sums = [row["best"] for row in some]
+        mean = "{:.3f} [{:.3f}, {:.3f}]".format(*interval(sums))
+        lines.append(f"| {arm} | {len(some)} | {mean} | {max(sums):.3f} | {max(sums) / SOLVER:.2f} |")
     return [*lines, ""]
 
 

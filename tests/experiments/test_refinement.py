@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import random
 import subprocess
 import sys
@@ -123,6 +124,24 @@ def test_real_texts_are_scored_against_their_references(task: str) -> None:
     scores = [problem.check(text).value for text in texts]
     assert all(0 <= score <= 1 for score in scores) and len(set(scores)) > 5
     assert all(problem.write(problem.read(text)) == text for text in texts)
+
+
+def test_the_model_in_the_package_is_an_operator_of_the_study(tmp_path: Path) -> None:
+    """Its requests come from the real recipe; rows of former weights do not count as done."""
+    search, run = module("search"), module("run")
+    operator = {"model": "embedded", "max_tokens": 40}
+    row = asyncio.run(search.search("modules-4", "best-of-n", 0, 8, operator=operator, births=8))
+    assert row["operator"] == "embedded" and len(row["weights"]) == 12 and row["calls"] > 0
+    assert run.key(row) == run.key({"task": "modules-4", "arm": "best-of-n", "seed": 0, "evaluations": 8, "operator": operator})
+    file = tmp_path / "study.jsonl"
+    rows = (row, {**row, "weights": "former"}, {**row, "operator": "stub", "weights": None})
+    file.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    assert [one["operator"] for one in run.rows_of(file)] == ["embedded", "stub"]
+
+
+def test_circles_are_packed_by_a_blind_proposer_and_never_beyond_what_is_known() -> None:
+    row = asyncio.run(module("search").search("circles", "one-plus-one", 0, 60))
+    assert row["solved"] is None and row["sample"] < row["best"] < 2.635983
 
 
 @pytest.mark.slow
