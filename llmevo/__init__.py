@@ -29,6 +29,7 @@ _LAZY = {
     "optimize_prompt": "face",
     "aevolve_adapters": "face",
     "evolve_adapters": "face",
+    "train_experts": "face",
     "Result": "runs",
     "acompare": "comparing",
     "compare": "comparing",
@@ -81,7 +82,7 @@ if TYPE_CHECKING:
         View,
     )
     from llmevo.engine import Schedule, evolve, replay, stop
-    from llmevo.face import aevolve_adapters, aoptimize_prompt, evolve_adapters, optimize_prompt
+    from llmevo.face import aevolve_adapters, aoptimize_prompt, evolve_adapters, optimize_prompt, train_experts
     from llmevo.fitness import Case, Evaluator, FunctionFitness, Score
     from llmevo.fitness.check import Verdict
     from llmevo.llm import ModelSpec
@@ -95,7 +96,7 @@ __all__ = [
     "Case", "ConfigError", "Context", "Distribution", "Evaluator", "Fitness", "Founding", "FunctionFitness", "Genetic", "Genome",
     "Individual", "Islands", "LlmevoError", "Mating", "ModelSpec", "Pause", "Refined", "Result", "Schedule", "Score", "Seed", "TextGenome",
     "VariationFailed", "Verdict", "View", "acompare", "aevolve_adapters", "alternate", "aoptimize_prompt", "arefine", "compare", "evolve",
-    "evolve_adapters", "optimize_prompt", "refine", "replay", "sequence", "stop",
+    "evolve_adapters", "optimize_prompt", "refine", "replay", "sequence", "stop", "train_experts",
 ]  # fmt: skip
 
 

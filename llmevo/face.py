@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmevo import runs
 from llmevo.config import Task, check_config
 from llmevo.core import ConfigError
 from llmevo.core.blocking import blocking
+from llmevo.core.resolve import need
 from llmevo.engine import Told
 from llmevo.fitness import Case, FunctionScorer, Scorer, checked, from_rows, not_test, scorer_named, split, split_of
 from llmevo.fitness.cases import Splits, apart
@@ -17,6 +18,9 @@ from llmevo.library import TaskTemplate, load_prompts
 from llmevo.recipes.text import common_words
 from llmevo.runs import Result
 from llmevo.text import TextGenome
+
+if TYPE_CHECKING:
+    from llmevo.weights.training import Trained
 
 Examples = Sequence[Case] | Sequence[Mapping[str, Any]] | Sequence[tuple[str, str]]
 Model = str | Mapping[str, Any]
@@ -143,6 +147,16 @@ async def aevolve_adapters(
 def evolve_adapters(experts: Sequence[str | Path], cases: Examples, **options: Any) -> Result:
     """`aevolve_adapters` for programs without an event loop: same options, same result."""
     return blocking("evolve_adapters", lambda: aevolve_adapters(experts, cases, **options))
+
+
+def train_experts(files: Sequence[str | Path], out: str | Path, *, model: str, **options: Any) -> Sequence[Trained]:
+    """A pool of LoRA experts for `evolve_adapters`: a PEFT folder in `out` per file of cases, trained on `model`; see
+    `llmevo.weights.training.train_experts` for the options.
+    """
+    need("torch", "weights", "training experts")
+    from llmevo.weights import training
+
+    return training.train_experts(files, out, model=model, **options)
 
 
 def _splits(cases: Examples, test: Examples | float | int | None, dev: float | int, seed: int, select_on_test: bool) -> Splits:

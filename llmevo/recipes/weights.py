@@ -157,7 +157,7 @@ def lorahub(kit: AdapterKit, *, population: int = 10, steps: int = 10, bound: Po
     """
     start = (0.0,) * len(kit.experts)
     strategy = Vectors(
-        lambda vector: Combined(kit.experts, vector), start, seed=kit.seed, population=max(2, population), sigma=bound / 3,
+        lambda vector: Combined(kit.experts, vector, first=start), start, seed=kit.seed, population=max(2, population), sigma=bound / 3,
         bounds=(-bound, bound), penalty=lambda vector: l1 * sum(map(abs, vector)) / len(vector),
     )  # fmt: skip
     return Plan(strategy, population, population * (steps + 1))
@@ -172,7 +172,7 @@ def cma(kit: AdapterKit, *, population: int = 10, steps: int = 10, groups: int =
         raise ValueError(f"groups: the layers form at least one group, not {groups}")
     start = (1 / len(kit.experts),) * (len(kit.experts) * groups)
     strategy = Vectors(
-        lambda vector: Combined(kit.experts, vector, groups), start, seed=kit.seed, population=max(2, population), sigma=sigma
+        lambda vector: Combined(kit.experts, vector, groups, start), start, seed=kit.seed, population=max(2, population), sigma=sigma
     )
     return Plan(strategy, population, population * (steps + 1))
 

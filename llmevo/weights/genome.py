@@ -22,7 +22,7 @@ class AdapterGenome:
     machine, library versions and number of threads, within 1e-5 elsewhere.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "name", "operator", "parents", "seed", "settings")
+    __slots__ = ("__dict__", "__weakref__", "like", "name", "operator", "parents", "seed", "settings")
     kind: ClassVar[str] = "adapter"
 
     def __init__(
@@ -32,11 +32,14 @@ class AdapterGenome:
         settings: Mapping[str, Any] | None = None,
         seed: int | None = None,
         name: str = "",
+        like: AdapterGenome | None = None,
     ) -> None:
         self.operator, self.parents, self.seed = operator, tuple(parents), seed
         self.settings: Mapping[str, Any] = dict(settings or {})
         self.name = name
         """What a human calls it; not part of the content."""
+        self.like = like
+        """One with the same parents: where that stands in a record, they need not be named again. Not part of the content."""
 
     @classmethod
     def expert(cls, name: str, content: str) -> Self:
@@ -64,7 +67,9 @@ class AdapterGenome:
         return {"recipe": self._recipe(shelf)}
 
     def _recipe(self, shelf: Shelf) -> list[Any]:
-        parents = [_short(one.key) if shelf.holds(one.key) else one._leaf or one._recipe(shelf) for one in self.parents]
+        parents: Any = [_short(one.key) if shelf.holds(one.key) else one._leaf or one._recipe(shelf) for one in self.parents]
+        if self.like is not None and self.like.parents == self.parents and shelf.holds(self.like.key):
+            parents = _short(self.like.key)
         recipe: list[Any] = [self.operator, parents, self.settings, None if self.seed is None else f"{self.seed:x}", self.name]
         while len(recipe) > 1 and not recipe[-1]:  # most recipes lack a name, many a seed
             recipe.pop()
@@ -87,7 +92,7 @@ class AdapterGenome:
     def _read(cls, recipe: Sequence[Any], shelf: Shelf) -> Self:
         missing: tuple[Any, ...] = ((), {}, None, "")
         operator, parents, settings, seed, name = [*recipe, *missing[len(recipe) - 1 :]]
-        made = [cls._ancestor(one, shelf) for one in parents]
+        made = cls._ancestor(parents, shelf).parents if isinstance(parents, str) else [cls._ancestor(one, shelf) for one in parents]
         return cls(operator, made, settings, int(seed, 16) if seed else None, name)
 
     @classmethod

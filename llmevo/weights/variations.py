@@ -212,6 +212,8 @@ class Combined(VariationBase):
     experts: tuple[AdapterGenome, ...]
     weights: tuple[float, ...]
     groups: int = 1
+    first: tuple[float, ...] | None = None
+    """Coefficients that the same search asked for first: the record of the others refers to it."""
     arity: ClassVar[int | None] = 0
 
     @property
@@ -220,9 +222,13 @@ class Combined(VariationBase):
         return named("combined", {"of": [one.key for one in self.experts], "weights": self.weights, "groups": self.groups})
 
     async def __call__(self, parents: Parents, context: Context) -> AdapterGenome:
+        first = None if self.first is None else self._genome(self.first, None)
+        return self._genome(self.weights, first)
+
+    def _genome(self, weights: tuple[float, ...], like: AdapterGenome | None) -> AdapterGenome:
         n = len(self.experts)
-        rows = [list(self.weights[i : i + n]) for i in range(0, len(self.weights), n)]
-        return AdapterGenome("sum", self.experts, {"weights": rows[0] if len(rows) == 1 else rows})
+        rows = [list(weights[i : i + n]) for i in range(0, len(weights), n)]
+        return AdapterGenome("sum", self.experts, {"weights": rows[0] if len(rows) == 1 else rows}, like=like)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 import torch
 
-from llmevo.core import ConfigError, Genome, StorageError, canonical
+from llmevo.core import ConfigError, Genome, StorageError, canonical, content_key
 from llmevo.storage.blobs import MemoryBlobs
 from llmevo.storage.genomes import Genomes
 from llmevo.testing.contracts import check_genome
@@ -89,6 +89,27 @@ def test_four_hundred_moves_of_a_swarm_fit_into_100_kb() -> None:
         written += sum(len(record.write(one)) for one in moved)
         people = moved
     assert 400 * 100 < written < 100_000, f"{written} bytes"
+
+
+def test_four_hundred_mixtures_of_ten_experts_fit_into_100_kb() -> None:
+    """The coefficients of a search differ, the experts do not: they are named once."""
+    import asyncio
+
+    from llmevo.core import Context, Seed
+    from llmevo.weights.variations import Combined
+
+    experts = tuple(AdapterGenome.expert(f"an expert of a longer name {i}", content_key([i])) for i in range(10))
+    rng, record = Seed.of(1).rng(), Record()
+    start = (0.1,) * 10
+    genomes = []
+    for i in range(400):
+        vector = start if not i else tuple(round(float(x), 4) for x in rng.uniform(-1.5, 1.5, 10))
+        genomes.append(asyncio.run(Combined(experts, vector, first=start)((), Context(Seed.of(i)))))
+    size = sum(len(record.write(one)) for one in genomes)
+    assert size < 100_000, size
+    again = record.again()
+    assert [again.genome(one.key) for one in genomes] == genomes
+    assert again.genome(genomes[-1].key).parents == experts  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -236,9 +236,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("model")
     shutil.copytree(embedded_folder(), place, dirs_exist_ok=True)
     torch.manual_seed(0)
+    words = transformers.AutoConfig.from_pretrained(place).vocab_size
     config = transformers.LlamaConfig(
         hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
-        vocab_size=2048, tie_word_embeddings=True, max_position_embeddings=512, eos_token_id=1, bos_token_id=0,
+        vocab_size=words, tie_word_embeddings=True, max_position_embeddings=512, eos_token_id=1, bos_token_id=0,
     )  # fmt: skip
     model = transformers.LlamaForCausalLM(config)
     for parameter in model.parameters():
