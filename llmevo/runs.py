@@ -33,6 +33,7 @@ from llmevo.engine.metered import Metered
 from llmevo.engine.progress import Progress
 from llmevo.llm.build import Connections
 from llmevo.llm.greeting import greet
+from llmevo.llm.keys import AnyKey
 from llmevo.recipes import Plan
 from llmevo.report.held_out import Crowning
 from llmevo.report.statistics import Interval
@@ -274,7 +275,7 @@ def replay_run(config: RunConfig, task: Task, folder: Path) -> Replayed[Any]:
         raise ConfigError(f"{folder} holds no run (there is no run.sqlite in it)")
     database = Database(folder / "run.sqlite")
     try:
-        connections = Connections(env=_AnyKey())
+        connections = Connections(env=AnyKey())
         search = assemble(config, task, connections)
         journal = Journal(database, FolderBlobs(folder / "blobs"), KINDS)
         done = replay(search.plan.strategy, journal, batch=search.plan.batch, slots=search.plan.slots)
@@ -339,19 +340,6 @@ def export_parts(folder: Path, output: Path) -> list[Path]:
     finally:
         database.close()
     return written
-
-
-class _AnyKey(dict[str, str]):
-    """An environment for a replay, which asks no model and therefore needs no key."""
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return "unused"
-
-    def __getitem__(self, name: str) -> str:
-        return "unused"
-
-    def __contains__(self, name: object) -> bool:
-        return True
 
 
 __all__ = ["Result", "export_best", "export_parts", "replay_run", "run"]

@@ -56,9 +56,10 @@ def plan(file: RunFile, sets: Sets = None, as_json: AsJson = False) -> None:
     from llmevo.config import assemble, budget_of
     from llmevo.config.estimate import estimate
     from llmevo.llm.build import Connections
+    from llmevo.llm.keys import AnyKey
 
     config, task = load(file, sets)
-    search = assemble(config, task, Connections(budget=budget_of(config)))
+    search = assemble(config, task, Connections(budget=budget_of(config), env=AnyKey()))
     rows = estimate(search, task)
     if as_json:
         print_json({"matings": search.plan.matings, "rows": [dataclasses.asdict(row) for row in rows]})

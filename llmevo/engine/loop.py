@@ -6,6 +6,7 @@ import asyncio
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Generic
 
@@ -76,6 +77,7 @@ async def evolve(
     progress = Progress()
     reason: str | None = None
     pause: Pause | None = None
+    telling: tuple[Future[None], Told[G]] | None = None
     try:
         while True:
             while reason is None and not schedule.full:
@@ -94,6 +96,16 @@ async def evolve(
                 nursery.remember(cohort, known)
                 task = asyncio.ensure_future(nursery.deliver(cohort, known))
                 open_cohorts.append((cohort, None not in known, task))
+            if telling is not None:
+                # The next cohort is on its way meanwhile: what it records comes behind this in the file.
+                written, told = telling
+                telling = None
+                if not written.done():
+                    await asyncio.wrap_future(written)
+                written.result()
+                crash_point("after-told")
+                if told.births:
+                    _notify(on_cohort, told)
             if not open_cohorts:
                 break
             cohort, replayed, task = open_cohorts[0]
@@ -105,20 +117,20 @@ async def evolve(
             open_cohorts.popleft()
             schedule.tell(births)
             crash_point("before-told")
-            await journal.told(cohort.j, births)
-            crash_point("after-told")
+            written = journal.told(cohort.j, births)
+            view = strategy.view
             if births:
                 pairs = list(zip(cohort.matings, births, strict=True))
                 conceived = [Usage() if mating.variation.reassess else birth.birth_usage for mating, birth in pairs]
                 paid = [_cost(mating, birth, evaluated) for mating, birth in pairs]
-                view = strategy.view
                 progress = progress.after(births, conceived, paid, view.best)
-                _notify(on_cohort, Told(cohort, births, progress, view, replayed))
-                if enough is not None and any(map(enough, births)):
-                    reason = "a birth was enough"
-                    for _, _, task in open_cohorts:
-                        task.cancel()
-                    break
+            telling = written, Told(cohort, births, progress, view, replayed)
+            if enough is not None and any(map(enough, births)):
+                reason = "a birth was enough"
+                dropped, open_cohorts = open_cohorts, deque()
+                for _, _, task in dropped:
+                    task.cancel()
+                await asyncio.gather(*(task for _, _, task in dropped), return_exceptions=True)
     except asyncio.CancelledError:
         for _, _, task in open_cohorts:
             task.cancel()

@@ -52,6 +52,7 @@ class Booked:
         self._gate, self._price, self._local = gate, price, local
         self._leaving = False
         self._next: Attempt | None = None
+        self._arrived: list[tuple[Attempt, Reply]] = []
 
     def upper(self, request: Request) -> Usage:
         """What one attempt may cost at most."""
@@ -130,8 +131,8 @@ class Booked:
     async def _fly(self, attempt: Attempt | None) -> None:
         """Sends, and books what comes back; then the same for the attempt that gets the place at the gate, if one waits.
 
-        The next one is sent in the same turn of the loop in which a reply came, while the other replies of this turn still wait
-        to be looked at: a server that answers many at once is busy again before all of them were read.
+        The next one is sent in the same turn of the loop in which a reply came, and what came is booked in the turn after: a server
+        that answers many at once is busy again before the first of them is put on record.
         """
         task = asyncio.current_task()
         while attempt is not None:
@@ -143,13 +144,22 @@ class Booked:
                     self._ledger.durable.note(rows)
                 self._end(attempt, error)
                 if not isinstance(error, Exception):
+                    self._book()
                     self._ledger.durable.flush()  # the loop may be about to stop
                     if self._gate:
                         self._gate.leave()
                     raise
             else:
-                self._came(attempt, reply)
+                if not self._arrived:
+                    attempt.loop.call_soon(self._book)
+                self._arrived.append((attempt, reply))
             attempt = self._leave()
+
+    def _book(self) -> None:
+        """Books what came in the last turn of the loop."""
+        arrived, self._arrived = self._arrived, []
+        for attempt, reply in arrived:
+            self._came(attempt, reply)
 
     def _leave(self) -> Attempt | None:
         """Gives the place at the gate on; the attempt of this model that gets it."""

@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible `/chat/completions` endpoint, directly over aiohttp."""
+"""Any OpenAI-compatible `/chat/completions` endpoint, directly."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
-from yarl import URL
-
 from llmevo.core.clock import REAL_CLOCK, Clock
 from llmevo.core.errors import ConfigError
 from llmevo.core.fitness import FREE, Usage
@@ -20,6 +17,7 @@ from llmevo.core.secret import Secret
 from llmevo.llm import wire
 from llmevo.llm.contract import Reply, Request, RequestRejected
 from llmevo.llm.faults import Names, NoConnection, TimedOut, clean, from_status
+from llmevo.llm.origin import NotConnected, Origin
 
 OPENAI = "https://api.openai.com/v1"
 MAX_RESPONSE_BYTES = 2 * 1024 * 1024
@@ -30,7 +28,7 @@ class HttpLLM:
 
     `timeout` is the deadline of the whole attempt in seconds, headers and body. At most `max_response_bytes` are read.
     Redirects are not followed. Raises `CallFailed`, `ConfigError` (key, model, address), `Unreachable` (billing) or
-    `Transient`. One session per event loop, opened at the first call; `aclose` closes it.
+    `Transient`. Connections are kept, for one event loop at a time; `aclose` closes them.
     """
 
     def __init__(
@@ -49,14 +47,13 @@ class HttpLLM:
         self.names = Names(model, self.base_url, secret.name if secret else None)
         self._secret, self._extra, self._seeded = secret, dict(extra or {}), seeded
         self._deadline, self._most, self._clock = timeout, max_response_bytes, clock
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(30.0, timeout))
         # The newer OpenAI models refuse `max_tokens`, and most other servers know nothing else.
         ours = urlsplit(self.base_url).hostname == "api.openai.com"
         self._cap = wire.cap_of(self._extra, "max_completion_tokens" if ours else "max_tokens")
         identity = {"provider": "http", "endpoint": self.base_url, "model": model, "extra": self._extra, "seeded": seeded}
         self.key = canonical(identity)
-        self._url = URL(_join(self.base_url, "chat/completions"))  # parsed once
-        self._session: aiohttp.ClientSession | None = None
+        self._url = _join(self.base_url, "chat/completions")
+        self._origin: Origin | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, request: Request) -> Reply:
@@ -90,57 +87,37 @@ class HttpLLM:
             return None
 
     async def aclose(self) -> None:
-        """Closes the session. A later call opens another one."""
-        session, self._session = self._session, None
-        if session is not None and self._loop is asyncio.get_running_loop():
-            await session.close()
+        """Closes the connections. A later call opens others."""
+        origin, self._origin = self._origin, None
+        if origin is not None and self._loop is asyncio.get_running_loop():
+            await origin.aclose()
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self) -> Origin:
         loop = asyncio.get_running_loop()
-        if self._session is None or self._loop is not loop:
-            headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+        if self._origin is None or self._loop is not loop:
+            headers = {
+                "User-Agent": "llmevo",
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+            }
             if self._secret:
                 headers["Authorization"] = f"Bearer {self._secret.reveal()}"
-            # The limiter above bounds what is in flight; a second queue here would eat the deadline.
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
-            jar = aiohttp.DummyCookieJar()
-            self._session = aiohttp.ClientSession(
-                connector=connector, headers=headers, cookie_jar=jar, timeout=self._timeout, auto_decompress=False
-            )
-            self._loop = loop
-        return self._session
+            self._origin, self._loop = Origin(self.base_url, headers), loop
+        return self._origin
 
-    async def _exchange(self, method: str, url: str | URL, data: bytes | None) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers (names in lower case or case-blind), and the body up to one byte more than is allowed."""
+    async def _exchange(self, method: str, url: str, data: bytes | None) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers (names in lower case), and the body up to a little more than is allowed."""
         where = f"{self.names.model} at {self.base_url}"
         try:
-            async with self._open().request(method, url, data=data, allow_redirects=False) as response:
-                headers: Mapping[str, str] = response.headers
-                if response.status != 200:
-                    headers = {name.lower(): value for name, value in headers.items()}
-                # On a failed status only the first part of the body is of use.
-                most = self._most if response.status == 200 else min(65536, self._most)
-                parts, size = [], 0
-                try:
-                    while part := await response.content.readany():
-                        parts.append(part)
-                        size += len(part)
-                        if size > most:
-                            response.close()
-                            break
-                except (aiohttp.ClientError, OSError):
-                    if response.status == 200:
-                        raise
-                raw = b"".join(parts)
-                return response.status, headers, raw[: self._most + 1] if response.status == 200 else raw[:most]
-        except aiohttp.ClientConnectorError as error:
+            response = await self._open().ask(method, url, data, deadline=self._deadline, most=self._most)
+        except NotConnected as error:
             raise NoConnection(f"{where} cannot be reached: {clean(str(error))}", spent=FREE) from None
-        except aiohttp.ConnectionTimeoutError:
-            raise NoConnection(f"{where} cannot be reached: no connection in time", spent=FREE) from None
         except TimeoutError:
             raise TimedOut(f"{where} gave no complete answer within {self._deadline:g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise NoConnection(f"{where}: the connection broke ({clean(repr(error))})") from None
+        except OSError as error:
+            raise NoConnection(f"{where}: the connection broke ({clean(str(error))})") from None
+        return response.status, response.headers, response.body
 
 
 class TooLarge(RequestRejected):

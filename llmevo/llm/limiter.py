@@ -29,8 +29,9 @@ class Gate:
       `probe` is called. Its first answer closes the circuit. After `patience` seconds of silence all who wait get
       `Unreachable`, and the next request begins anew.
 
-    `ahead` admits half as many again as may be inside: they write what must be durable before a request is sent, or after its
-    answer came, without holding a place. So at most 1.5 x `most` calls are begun and not yet recorded when a process dies.
+    `ahead` admits as many again as may be inside: they write what must be durable before a request is sent, or after its
+    answer came, without holding a place. So at most 2 x `most` calls are begun and not yet recorded when a process dies. Answers
+    come in bursts, as the requests went out; with fewer ahead a burst of answers finds too few that may go at once.
 
     Belongs to one event loop at a time.
     """
@@ -56,9 +57,9 @@ class Gate:
 
     @property
     def ahead(self) -> asyncio.Semaphore:
-        """Admits half as many again as may be inside."""
+        """Admits as many again as may be inside."""
         if self._ahead is None:
-            self._ahead = asyncio.Semaphore(self.most + (self.most + 1) // 2)
+            self._ahead = asyncio.Semaphore(2 * self.most)
         return self._ahead
 
     @property

@@ -87,13 +87,18 @@ class Journal:
         rows, self._unwritten = self._unwritten, []
         return self.database.record(*rows)
 
-    async def told(self, j: int, births: Sequence[Birth[Any]]) -> None:
-        """Marks cohort j as told and waits until that is durable. Raises `ReplayDiffers` if the record says otherwise."""
-        if not self.verify(j, births):
-            self._told[j] = self.history
-            self._unwritten.append(("told", (j, self.history)))
-            written = self.flush()
-            await asyncio.wrap_future(written) if not written.done() else written.result()
+    def told(self, j: int, births: Sequence[Birth[Any]]) -> Future[None]:
+        """Marks cohort j as told; the future resolves when that is durable. Whatever is recorded later is not durable sooner.
+
+        Raises `ReplayDiffers` if the record says otherwise.
+        """
+        if self.verify(j, births):
+            known: Future[None] = Future()
+            known.set_result(None)
+            return known
+        self._told[j] = self.history
+        self._unwritten.append(("told", (j, self.history)))
+        return self.flush()
 
     def verify(self, j: int, births: Sequence[Birth[Any]]) -> bool:
         """Adds cohort j to the history; whether the record has told it too. Raises `ReplayDiffers` if it did so differently."""

@@ -29,13 +29,17 @@ class Spare:
     too low, never too high. Behind the head stand JSON lines, one for each transaction that found no room in the run file.
     """
 
+    fresh: bool
+    """Whether it was not there before: then nothing is kept in it."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
             try:
+                self.fresh = os.fstat(self._file).st_size == 0
                 _take_room(self._file)
-                self._end = HEAD + len(os.pread(self._file, SIZE, HEAD).rstrip(b"\0"))
+                self._end = HEAD if self.fresh else HEAD + len(os.pread(self._file, SIZE, HEAD).rstrip(b"\0"))
             except OSError:
                 os.close(self._file)
                 raise
@@ -125,7 +129,7 @@ def taken_over(path: Path, connection: sqlite3.Connection) -> Spare:
             f"copy, or an older {path.name} was put in its place. Its last told cohort is {f'number {whole}' if whole else 'none'}. "
             f"Put the missing file back. Or remove {spare.path.name} to go on from here: what is missing is asked and paid again."
         )
-    waiting, unreadable = kept(spare.path)
+    waiting, unreadable = ([], 0) if spare.fresh else kept(spare.path)
     if unreadable:
         warnings.warn(f"{spare.path}: {unreadable} answers put aside cannot be read and will be paid again", stacklevel=2)
     if waiting or unreadable:

@@ -62,7 +62,7 @@ class Prompted:
         prompt, sample = genome.part(named), str(context.repeat)
         if SHOTS in genome.parts:
             prompt = with_shots(prompt, genome.part(SHOTS))
-        return await gather(self._answer(prompt, genome, case, sample, context) for case in cases)
+        return await gather((self._answer(prompt, genome, case, sample, context) for case in cases), paced=True)
 
     async def _answer(self, prompt: str, genome: TextGenome, case: Case, sample: str, context: Context) -> Answer:
         question = self.task.render(prompt, case.input, case.fields, genome.parts)

@@ -10,14 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from llmevo.core.errors import ConfigError, Pause
 from llmevo.core.gather import gather
 from llmevo.core.resolve import need
 from llmevo.core.secret import Secret
 from llmevo.llm.contract import Unreachable
 from llmevo.llm.http import checked_url
+from llmevo.llm.origin import Origin
 from llmevo.weights.answering import Backend
 from llmevo.weights.completions import Ask, Said, asks, result
 from llmevo.weights.export import export
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from llmevo.weights.adapter import Adapter
 
 ATTEMPTS = 3
+MOST = 1 << 30
+"""Bytes of an answer: with the log-probability of every token of a long prompt it is large."""
 
 
 def adapter_name(key: str) -> str:
@@ -80,25 +81,26 @@ class VllmServer:
     ) -> list[Row]:
         names = {key: adapter_name(key) if adapter else self.model for key, adapter in zip(keys, adapters, strict=True)}
         written = {names[key]: adapter for key, adapter in zip(keys, adapters, strict=True) if adapter}
-        headers = {"Authorization": f"Bearer {self._secret.reveal()}"} if self._secret else {}
-        timeout = aiohttp.ClientTimeout(total=self._timeout)
-        async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
+        headers = {"Content-Type": "application/json"}
+        if self._secret:
+            headers["Authorization"] = f"Bearer {self._secret.reveal()}"
+        async with Origin(self.base_url, headers) as server:
             gate = asyncio.Semaphore(self._in_flight)
             loaded = tuple(written)
             try:
                 await asyncio.to_thread(self._write, written)
-                await gather(self._load(session, name) for name in written)
+                await gather(self._load(server, name) for name in written)
                 once: dict[str, asyncio.Task[None]] = {}
 
                 async def again(name: str) -> None:
                     """One reload of an adapter, whoever asks first."""
                     if name not in once:
-                        once[name] = asyncio.ensure_future(self._load(session, name))
+                        once[name] = asyncio.ensure_future(self._load(server, name))
                     await asyncio.shield(once[name])
 
                 async def one(name: str, i: int) -> Result:
                     said = [
-                        await self._say(session, gate, name, ask, again if name in written else None) for ask in asks(program, i)
+                        await self._say(server, gate, name, ask, again if name in written else None) for ask in asks(program, i)
                     ]
                     return result(program, i, said)
 
@@ -108,7 +110,7 @@ class VllmServer:
                 loaded = ()  # a server that does not answer is not waited for again
                 raise
             finally:
-                await gather(self._unload(session, name) for name in loaded)
+                await gather(self._unload(server, name) for name in loaded)
                 for name in written:
                     await asyncio.to_thread(shutil.rmtree, self.folder / name, ignore_errors=True)
 
@@ -119,9 +121,9 @@ class VllmServer:
             if not (self.folder / name).exists():
                 export(adapter, self.folder / name, base=self.model)
 
-    async def _load(self, session: aiohttp.ClientSession, name: str) -> None:
+    async def _load(self, server: Origin, name: str) -> None:
         place = self.folder / name
-        status, text = await self._post(session, "load_lora_adapter", {"lora_name": name, "lora_path": str(place)})
+        status, text = await self._post(server, "load_lora_adapter", {"lora_name": name, "lora_path": str(place)})
         if status == 404:
             raise ConfigError(
                 f"vLLM at {self.base_url} loads no adapters: start it with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
@@ -132,16 +134,16 @@ class VllmServer:
                 "--max-lora-rank allow its rank?"
             )
 
-    async def _unload(self, session: aiohttp.ClientSession, name: str) -> None:
+    async def _unload(self, server: Origin, name: str) -> None:
         """Best effort: a server that is gone has forgotten it anyway."""
         try:
-            await self._post(session, "unload_lora_adapter", {"lora_name": name}, attempts=1)
+            await self._post(server, "unload_lora_adapter", {"lora_name": name}, attempts=1)
         except Pause:
             return
 
     async def _say(
         self,
-        session: aiohttp.ClientSession,
+        server: Origin,
         gate: asyncio.Semaphore,
         name: str,
         ask: Ask,
@@ -153,10 +155,10 @@ class VllmServer:
         if ask.scored:
             body["prompt_logprobs"] = 1
         async with gate:
-            status, text = await self._post(session, "completions", body)
+            status, text = await self._post(server, "completions", body)
             if status == 404 and again is not None:
                 await again(name)
-                status, text = await self._post(session, "completions", body)
+                status, text = await self._post(server, "completions", body)
         if status != 200:
             raise ConfigError(f"vLLM at {self.base_url} refuses a request ({status}): {_words(text)}")
         try:
@@ -166,25 +168,24 @@ class VllmServer:
             raise Unreachable(f"vLLM at {self.base_url} gave no completion: {_words(text)} ({error})") from None
 
     async def _post(
-        self, session: aiohttp.ClientSession, path: str, body: Mapping[str, Any], attempts: int = ATTEMPTS
+        self, server: Origin, path: str, body: Mapping[str, Any], attempts: int = ATTEMPTS
     ) -> tuple[int, str]:
         """Status and text; a server fault or a broken connection is tried again at once. Raises `Unreachable`."""
-        why = ""
+        why, data = "", json.dumps(body).encode()
         for _ in range(attempts):
             try:
-                async with session.post(f"{self.base_url}/{path}", json=body, allow_redirects=False) as response:
-                    text = await response.text(errors="replace")
-                    if response.status in (401, 403):
-                        raise ConfigError(
-                            f"vLLM at {self.base_url} refuses the key ({response.status}): name it with api_key_env"
-                        )
-                    if response.status < 500:
-                        return response.status, text
-                    why = f"{response.status}: {_words(text)}"
+                response = await server.ask("POST", f"{self.base_url}/{path}", data, deadline=self._timeout, most=MOST)
             except TimeoutError:
                 raise Unreachable(f"vLLM at {self.base_url} gave no answer within {self._timeout:g} s ({path})") from None
-            except (aiohttp.ClientError, OSError) as error:
-                why = type(error).__name__
+            except OSError as error:
+                why = str(error)
+                continue
+            text = response.body.decode("utf-8", "replace")
+            if response.status in (401, 403):
+                raise ConfigError(f"vLLM at {self.base_url} refuses the key ({response.status}): name it with api_key_env")
+            if response.status < 500:
+                return response.status, text
+            why = f"{response.status}: {_words(text)}"
         raise Unreachable(f"vLLM at {self.base_url} does not answer ({path}): {why}; start it again and continue")
 
 

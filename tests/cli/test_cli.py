@@ -308,6 +308,17 @@ class TestPlan:
                     assert expected["tokens_in"] / 6 <= into <= expected["tokens_in"] * 3, (role, into, row)
                     assert expected["tokens_out"] / 6 <= out <= expected["tokens_out"] * 6, (role, out, row)
 
+    def test_no_key_is_needed_where_nothing_is_sent(self, place: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        values = values_for(None)
+        for model in values["models"].values():
+            del model["base_url"]
+        values["models"]["operator"] |= {"api_key_env": "NO_SUCH_KEY"}
+        file = write_run(place / "here", values)
+        assert say(capsys, "plan", file).code == 0
+        refused = say(capsys, "run", file, "--run", place / "run")
+        assert refused.code == 78 and "OPENAI_API_KEY" in refused.err and not (place / "run").exists()
+
     def test_money_and_free_models(self, place: Path, capsys: Capture) -> None:
         values = values_for("http://127.0.0.1:9/v1")
         values["models"]["operator"] = "edits"

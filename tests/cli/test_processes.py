@@ -36,6 +36,13 @@ def finished(process: subprocess.Popen[str], seconds: float = 30) -> tuple[int, 
     return process.returncode, out, err
 
 
+def soon() -> float:
+    """Two seconds on a machine with nothing else to do; where starting the command takes longer than it should, as much more."""
+    began = time.monotonic()
+    finished(command("--version"))
+    return 2.0 * max(1.0, (time.monotonic() - began) / 0.5)
+
+
 def questions(server: FaultyLLM) -> Counter[str]:
     """What was paid, preflights aside."""
     return Counter(f"{seen.body['model']}: {seen.prompt}" for seen in server.requests if seen.prompt != "Hi")
@@ -73,6 +80,22 @@ def test_one_signal_brings_it_to_rest(server: FaultyLLM, place: Path, capsys: Ca
     whole = undisturbed(capsys, file, place / "whole")
     assert (done["history"], done["best"], done["held_out"]) == (whole["history"], whole["best"], whole["held_out"])
     assert paid == questions(server), "no recorded answer was paid again"
+
+
+@pytest.mark.fault("S13")
+def test_with_sixteen_slow_calls_in_flight_it_leaves_within_two_seconds(server: FaultyLLM, place: Path) -> None:
+    server.script = lambda seen: slowly(0.6)(seen) if seen.prompt != "Hi" else answer(seen)
+    file = write_run(place / "here", values_for(server.url, in_flight=16))
+    process = command("run", file, "--run", place / "run")
+    wait_for(server, 2 + 16, process)  # two preflights
+    process.send_signal(signal.SIGINT)
+    began, arrived = time.monotonic(), len(server.requests)
+    code, out, _ = finished(process)
+    took = time.monotonic() - began
+    assert took < soon()
+    assert code == 130 and out == "" and len(server.requests) == arrived == 18, "nothing was sent after the signal"
+    with closing(Database(place / "run" / "run.sqlite")) as database:
+        assert [row[1] for row in database.rows("settled")].count("answer") == 18
 
 
 @pytest.mark.fault("S14")
@@ -135,7 +158,7 @@ def test_kills_at_any_moment_cost_at_most_what_was_in_flight(server: FaultyLLM, 
     assert (done["history"], done["best"], done["held_out"]) == (whole["history"], whole["best"], whole["held_out"])
     again = questions(server) - needed
     assert not needed - questions(server)
-    assert again.total() <= len(moments) * (in_flight + (in_flight + 1) // 2)
+    assert again.total() <= len(moments) * 2 * in_flight
     spent = done["spent"]
     billed = [row for row in server.billed[-len(server.requests) :]]
     assert spent["tokens_in"] >= sum(row["tokens_in"] for row in billed), "spending is never understated"
@@ -190,9 +213,11 @@ def test_one_signal_brings_a_refinement_to_rest(server: FaultyLLM, place: Path, 
     wait_for(server, 17, process)
     process.send_signal(number)
     began, arrived = time.monotonic(), len(server.requests)
-    code, out, err = finished(process, 10)
+    code, out, err = finished(process)
+    took = time.monotonic() - began
+    assert took < soon()
     assert code == 130 and out == "" and "interrupted; what was recorded is kept" in err and "--run" in err
-    assert len(server.requests) == arrived == 17 and time.monotonic() - began < 5
+    assert len(server.requests) == arrived == 17
     with closing(Database(place / "run" / "run.sqlite")) as database:
         assert [row[1] for row in database.rows("settled")].count("answer") == 17
 

@@ -17,7 +17,7 @@ from tests.faults.hunt import Hunt
 def spawn() -> Any:
     """Children are forked from a process that has everything imported and no threads: a child costs milliseconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["llmevo.runs", "aiohttp", "numpy", "tests.faults.hunted"])
+    context.set_forkserver_preload(["llmevo.runs", "llmevo.llm.http", "numpy", "tests.faults.hunted"])
     return context
 
 

@@ -14,7 +14,7 @@ from tests.faults import hunted
 
 IN_FLIGHT = 4
 HELD = 10
-"""Calls that may be begun and not yet recorded: half as many again as are in flight, and the preflights."""
+"""Calls that may be begun and not yet recorded: as many again as are in flight, and the preflights."""
 
 
 class Hunt:
