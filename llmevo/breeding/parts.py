@@ -78,7 +78,7 @@ class on(VariationBase):
         try:
             return await self._child(name, parents, own)
         finally:
-            context.charge(own.meter.usage)
+            context.include(own.meter)
 
     async def _child(self, name: str, parents: Sequence[Individual[Any]], context: Context) -> Any:
         return await self.variation([replace(one, genome=one.genome.taken(name)) for one in parents], context)

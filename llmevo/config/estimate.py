@@ -30,7 +30,9 @@ RECORD = 8_000
 """Most characters of a parent's failures or feedback in an instruction."""
 REPAIR = 400
 FENCES = 400
-"""Characters of the marks around what a judge is shown."""
+"""Characters of the marks around what a judge is shown, and of the word on them in an instruction."""
+FENCE = 60
+"""Characters of the marks around the input and the target of an example."""
 MANY = 10
 """Parents of an operator that takes any number."""
 
@@ -154,8 +156,8 @@ def _instruction(template: Template, task: Task, text: int, record: int) -> int:
         size += times * text * (MANY if template.many else 1)
     size += record * len(re.findall(r"\.(?:failures|feedback)\b", template.body))
     if "examples" in template.slots:
-        size += EXAMPLES * max(_size(case.input) + _size(case.targets[0]) + len("Input: Answer: ") for case in task.dev)
-    return size + _size(task.description or "")
+        size += EXAMPLES * max(_size(case.input) + _size(case.targets[0]) + len("Input: Answer: ") + FENCE for case in task.dev)
+    return size + FENCES + _size(task.description or "")
 
 
 def _caps(model: Model, template: Template) -> tuple[int, ...]:

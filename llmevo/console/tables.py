@@ -121,6 +121,10 @@ def show_summary(summary: Summary) -> None:
     for name, (lost, births) in summary.stillborn.items():
         if lost:
             out.print(Text(f"{'stillborn':>12}  {lost} of {births} by {inert(name)}"))
+    if summary.quoted:
+        often = sorted(summary.quoted.items(), key=lambda one: (-one[1], one[0]))
+        first = ", ".join(f"{inert(case)} in {count} births" for case, count in often[:3])
+        out.print(Text(f"{'quoted':>12}  {len(often)} cases were shown to the model that writes: {first}{', ...' if often[3:] else ''}"))
 
 
 def show_kinds(kinds: Mapping[str, tuple[int, float]]) -> None:

@@ -40,6 +40,15 @@ class Context:
         self.meter.calls += 1
         return f"{self.scope}:{self.meter.calls}"
 
+    def quote(self, case: str) -> None:
+        """Notes that a case was shown to the model that conceives."""
+        self.meter.quoted.add(case)
+
+    def include(self, meter: Meter) -> None:
+        """Adds what a part of the work with a meter of its own cost and quoted."""
+        self.charge(meter.usage)
+        self.meter.quoted |= meter.quoted
+
     def charge(self, usage: Usage) -> None:
         """Adds the nominal cost of a call."""
         self.meter.usage += usage
@@ -47,7 +56,9 @@ class Context:
 
 @dataclass(slots=True)
 class Meter:
-    """Counts the calls and sums the usage of one task."""
+    """Counts the calls and sums the usage of one task, and remembers what it quoted."""
 
     calls: int = 0
     usage: Usage = FREE
+    quoted: set[str] = field(default_factory=set)
+    """Ids of the cases that were shown to a model."""

@@ -28,6 +28,8 @@ class Individual(Generic[G]):
     deme: int = 0
     step: int = 0
     """The cohort in which it was asked for."""
+    quoted: tuple[str, ...] = ()
+    """Ids of the cases that were shown to the model that conceived it."""
 
     def at(self, seat: int, deme: int | None = None) -> Individual[G]:
         """The same individual on another seat (and island)."""
@@ -46,6 +48,7 @@ class Stillborn:
     seat: int = 0
     deme: int = 0
     step: int = 0
+    quoted: tuple[str, ...] = ()
 
 
 Birth = Individual[G] | Stillborn

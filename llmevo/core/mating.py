@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic
 
@@ -43,18 +43,18 @@ class Mating(Generic[G]):
         """Whether a conceived genome is only the copy of a parent, which counts as no child, unless picking one is the point."""
         return not self.variation.picks and any(parent.genome.key == genome.key for parent in self.parents)
 
-    def birth(self, genome: G, fitness: Fitness, usage: Usage, step: int) -> Individual[G]:
+    def birth(self, genome: G, fitness: Fitness, usage: Usage, step: int, quoted: Iterable[str] = ()) -> Individual[G]:
         """What is told when the genome was conceived and evaluated; a reassessed individual comes back under its own id."""
         if self.variation.reassess:
             known = self.parents[0]
             return replace(known, fitness=revised(known.fitness, fitness))
         ids = tuple(parent.id for parent in self.parents)
-        return Individual(self.id, genome, fitness, ids, self.variation_key, usage, self.seat, self.deme, step)
+        return Individual(self.id, genome, fitness, ids, self.variation_key, usage, self.seat, self.deme, step, tuple(sorted(quoted)))
 
-    def stillbirth(self, error: str, usage: Usage, step: int) -> Stillborn:
+    def stillbirth(self, error: str, usage: Usage, step: int, quoted: Iterable[str] = ()) -> Stillborn:
         """What is told when no child came of it."""
         ids = tuple(parent.id for parent in self.parents)
-        return Stillborn(self.id, error, ids, self.variation_key, usage, self.seat, self.deme, step)
+        return Stillborn(self.id, error, ids, self.variation_key, usage, self.seat, self.deme, step, tuple(sorted(quoted)))
 
 
 def plan(

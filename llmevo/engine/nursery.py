@@ -121,11 +121,11 @@ class Nursery(Generic[G]):
         """One birth, evaluated as soon as it is conceived."""
         genome, context, error = await self._conceive(mating)
         if genome is None:
-            return mating.stillbirth(error, context.meter.usage, step)
+            return mating.stillbirth(error, context.meter.usage, step, context.meter.quoted)
         crash_point("conceived")
         (fitness,) = await self._score([genome], [mating.cases])
         crash_point("evaluated")
-        return mating.birth(genome, fitness, context.meter.usage, step)
+        return mating.birth(genome, fitness, context.meter.usage, step, context.meter.quoted)
 
     async def _births(self, matings: Sequence[Mating[G]], step: int) -> list[Birth[G]]:
         """All births, evaluated in one call."""
@@ -141,9 +141,9 @@ class Nursery(Generic[G]):
             [cases for genome, cases in children if genome is not None],
         ))  # fmt: skip
         return [
-            mating.stillbirth(error, context.meter.usage, step)
+            mating.stillbirth(error, context.meter.usage, step, context.meter.quoted)
             if genome is None
-            else mating.birth(genome, next(scores), context.meter.usage, step)
+            else mating.birth(genome, next(scores), context.meter.usage, step, context.meter.quoted)
             for mating, (genome, context, error) in zip(matings, conceived, strict=True)
         ]
 

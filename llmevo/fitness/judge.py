@@ -16,6 +16,7 @@ from llmevo.core.genome import content_key
 from llmevo.core.seed import Seed
 from llmevo.fitness.check import Verdict
 from llmevo.fitness.contract import Case, Score
+from llmevo.library.fence import drawn
 from llmevo.library.judge import SIDES, JudgeTemplate, bound
 from llmevo.library.reader import clean, read
 from llmevo.llm.contract import LLM, CallFailed, Message, Request, Sampling
@@ -192,12 +193,7 @@ class Judge:
 
     def _fence(self, shown: Mapping[str, str]) -> str:
         """A mark that is in none of the texts. They decide it, so none of them can be written to hold it."""
-        folded = self._seed.fold(*[part for item in sorted(shown.items()) for part in item])
-        for turn in range(1000):
-            fence = f"{folded.fold(turn).value:032x}"[:16]
-            if not any(fence in text for text in shown.values()):
-                return fence
-        raise AssertionError("64 random bits are not in a text a thousand times over")
+        return drawn(self._seed, [part for item in sorted(shown.items()) for part in item])
 
     def _read(self, reply: str, ballot: _Ballot) -> float | str:
         """The worth of the verdict in a reply, from 0 to 1, or in words why there is none. Nothing is clamped or guessed."""

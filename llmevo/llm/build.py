@@ -48,6 +48,11 @@ class Model:
         self.key = endpoint.key if fallback is None else chain_key(endpoint, fallback)
 
     @property
+    def quotes_plainly(self) -> bool:
+        """Whether it is shown quoted text without a fence around it: a model that was trained so and follows no order in it."""
+        return all(getattr(model.endpoint, "quotes_plainly", False) for model in self.chain)
+
+    @property
     def chain(self) -> tuple[Model, ...]:
         """This model and those that stand in for it, in turn."""
         return (self,) if self.fallback is None else (self, *self.fallback.chain)

@@ -64,6 +64,8 @@ class Summary:
     history: str | None
     crowning: Crowning | None
     """Who was crowned on fresh cases, and the score on these; `best` is that one."""
+    quoted: Mapping[str, int]
+    """Cases that were shown to the model that writes, by id: in how many births."""
     ended: Mapping[str, int]
     """How the calls ended, as in `llmevo.storage.answers.Outcome`."""
     makers: Mapping[str, tuple[int, float]] = field(default_factory=dict)
@@ -101,6 +103,7 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
     steps: list[Step] = []
     lost: Counter[str] = Counter()
     all_births: Counter[str] = Counter()
+    quoted: Counter[str] = Counter()
     evaluated: set[tuple[str, str]] = set()
     known: set[str] = set()
     makers: dict[str, tuple[int, float]] = {}
@@ -114,6 +117,7 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
         births = [birth_from(row, genomes) for row in rows]
         for birth in births:
             all_births[birth.variation] += 1
+            quoted.update(birth.quoted if birth.id not in known else ())
             if isinstance(birth, Individual):
                 # One that was reassessed comes back under its own id, with another number of cases.
                 evaluated.add((birth.genome.key, f"{birth.id} {len(birth.fitness.cases)}" if birth.id in known else ""))
@@ -149,6 +153,7 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
         answers.unknown,
         told[max(told)] if told else None,
         crowning,
+        quoted,
         Counter(row[1] for row in database.rows("settled")),
         makers,
         votes.find(meta, [one.genome.key for one in view.hall]),

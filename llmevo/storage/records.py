@@ -22,6 +22,8 @@ def birth_record(birth: Birth[Any]) -> dict[str, Any]:
         "deme": birth.deme,
         "step": birth.step,
     }
+    if birth.quoted:
+        record["quoted"] = list(birth.quoted)
     if isinstance(birth, Stillborn):
         return {**record, "error": birth.error}
     fitness = birth.fitness
@@ -49,6 +51,7 @@ def birth_from(record: Mapping[str, Any], genomes: Mapping[str, H]) -> Birth[H]:
         "seat": record["seat"],
         "deme": record["deme"],
         "step": record["step"],
+        "quoted": tuple(record.get("quoted", ())),
     }
     if "error" in record:
         return Stillborn(error=record["error"], **shared)

@@ -16,6 +16,7 @@ from llmevo.library.operator import Template
 from llmevo.library.reader import Unread, read
 from llmevo.llm.contract import LLM, CallFailed, ContextTooLong, Message, Request, Sampling
 from llmevo.text.genome import TextGenome
+from llmevo.text.quotes import Quotes
 from llmevo.text.views import views
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ class Draw:
     cases: tuple[Case, ...]
     count: int
 
-    def values(self, rng: np.random.Generator, most: int | None = None) -> list[dict[str, str]]:
+    def chosen(self, rng: np.random.Generator, most: int | None = None) -> list[Case]:
         """The drawn cases, in the order in which they were drawn; only the first ones with `most`."""
-        chosen = rng.permutation(len(self.cases))[: self.count if most is None else min(most, self.count)]
-        return [{"input": self.cases[i].input, "target": self.cases[i].targets[0]} for i in chosen]
+        order = rng.permutation(len(self.cases))[: self.count if most is None else min(most, self.count)]
+        return [self.cases[i] for i in order]
 
 
 class Instruct(VariationBase):
@@ -46,7 +47,7 @@ class Instruct(VariationBase):
     founder its name, `prompt` by default). A question that is longer than the model's context is asked once more in a short form:
     one failure and one note of each parent, one drawn case, and of a role that takes any number the first half. An unreadable
     reply is shown to the model once more with what was missing in it; then, and on a refused or rejected call,
-    `VariationFailed`.
+    `VariationFailed`. What comes from cases and from answers stands in a drawn fence (see `Quotes`), unless the model `quotes_plainly`.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Instruct(VariationBase):
             _first(top_p, template.top_p, None),
             _first(max_tokens, template.max_tokens, MAX_TOKENS),
         )
+        self._plainly = bool(getattr(llm, "quotes_plainly", False))
         slots_key = {name: _plain(value) for name, value in self.slots.items()}
         self._key = f"instruct({template.name},{content_key([template.key, llm.key, slots_key, part, asdict(self.sampling)])})"
 
@@ -115,13 +117,20 @@ class Instruct(VariationBase):
         if short:
             shown = [replace(one, failures=one.failures[:1], feedback=one.feedback[:1]) for one in shown]
             shown = shown[: named + (len(shown) - named + 1) // 2]
-        values: dict[str, Any] = dict(zip(roles[:named], shown, strict=False))
+        examples = {
+            name: slot.chosen(context.seed.fold("slot", name).rng(), 1 if short else None)
+            for name, slot in self.slots.items()
+            if isinstance(slot, Draw)
+        }
+        quotes = Quotes(shown, examples, self.template.answer, None if self._plainly else context.seed.fold("fence"))
+        shown = quotes.shown
+        values: dict[str, Any] = {**self.slots, **quotes.examples, **dict(zip(roles[:named], shown, strict=False))}
         if many:
             values[roles[-1]] = shown[named:]
-        for name, slot in self.slots.items():
-            drawn = context.seed.fold("slot", name).rng()
-            values[name] = slot.values(drawn, 1 if short else None) if isinstance(slot, Draw) else slot
-        return self.template.render(**values)
+        question = self.template.render(**values)
+        for case in quotes.within(question):
+            context.quote(case)
+        return quotes.told(question)
 
     async def _answer(self, question: str, context: Context) -> str:
         messages = (Message("system", self.template.system),) if self.template.system else ()

@@ -39,7 +39,7 @@ class Pick:
             listed = (await self.choose(parents, together)).part(self.choose.part)
         finally:
             if self.place == 0:  # one call for all places
-                context.charge(together.meter.usage)
+                context.include(together.meter)
         numbers = dict.fromkeys(int(number) for number in re.findall(r"\d{1,6}", listed))
         chosen = [number for number in numbers if 1 <= number <= len(parents)]
         if self.place >= len(chosen):

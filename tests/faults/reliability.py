@@ -28,7 +28,6 @@ WAITING = {
     "X8": "waits for pages (there is no dashboard)",
     "X10": "waits for models that are loaded with code of their own",
     "S18": "waits for trackers (there is none yet)",
-    "X12": "partly: tags in quoted text are made inert, no tools are given; a drawn fence is around what a judge sees, not an operator",
 }
 HEAD = """# Reliability
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_drawn_examples_depend_on_the_birth_only() -> None:
         born(variation, seed=seed)
     one, same, other = (request.messages[-1].content for request in llm.requests)
     assert one == same != other
-    assert one.count("Input: in ") == 3
+    assert len(re.findall(r"Input: \[(\w{8})\] in \d+ \[/\1\]", one)) == 3
 
 
 def test_the_key_is_about_all_that_decides_the_child() -> None:

@@ -49,6 +49,9 @@ class EmbeddedLLM:
     prompt is longer than the model's context and `EmptyReply` when the answer is blank.
     """
 
+    quotes_plainly = True
+    """It was trained on questions without a fence around what they quote, and follows no order but the question's own."""
+
     def __init__(self, path: Path | str | None = None) -> None:
         self._folder = WEIGHTS if path is None else Path(path)
         self._key: str | None = None
