@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from llmevo.storage.journal import Journal
 from llmevo.testing.toy import Digits, Distance
 
 SEED = Seed.of(7)
+
+
+def named(value: Any) -> str:
+    """The id of a parameter: how it shows itself, without the addresses that differ from process to process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value) if not hasattr(value, "key") else str(value))
 
 
 def journal(path: Path | None = None) -> Journal:

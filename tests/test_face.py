@@ -17,6 +17,7 @@ from llmevo.core import BudgetExhausted, Context
 from llmevo.engine import Told
 from llmevo.library import TaskTemplate
 from llmevo.testing.server import FaultyLLM
+from tests.helpers import named
 from tests.runs.helpers import answer, slowly
 
 MODEL = "scripted:tests.runs.scripts:both"
@@ -72,7 +73,7 @@ class Own:
         return Score(float(answer == case.target))
 
 
-@pytest.mark.parametrize("scorer", ["exact", "contains", "first-label", plain, asynchronous, Own()], ids=str)
+@pytest.mark.parametrize("scorer", ["exact", "contains", "first-label", plain, asynchronous, Own()], ids=named)
 def test_scorers_of_every_kind(scorer: Any) -> None:
     result = optimize_prompt(PAIRS, scorer=scorer, **SMALL)
     assert result.best is not None and result.best.fitness.value == 1.0

@@ -29,7 +29,7 @@ from llmevo.breeding import (
 from llmevo.breeding.selection import values
 from llmevo.core import Individual, Seed, Stillborn, View
 from llmevo.testing.toy import Digits
-from tests.helpers import one
+from tests.helpers import named, one
 
 POOLED = [uniform, rank, roulette, Roulette(boltzmann(0.5)), Tournament(2), Tournament(5), BestFirst(), BestFirst(1, 1)]
 SEATED = [targets, swarm, Roles(("self",)), Roles(("self", "random"))]
@@ -55,8 +55,8 @@ HARD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("selection", POOLED, ids=str)
-@pytest.mark.parametrize("scores", HARD, ids=str)
+@pytest.mark.parametrize("selection", POOLED, ids=named)
+@pytest.mark.parametrize("scores", HARD, ids=named)
 @pytest.mark.parametrize("arity", [0, 1, 2, 3, 7, None])
 def test_any_population_gives_full_tuples(selection: Any, scores: list[float], arity: int | None) -> None:
     pool = people(scores)
@@ -176,7 +176,7 @@ def test_roles_are_checked() -> None:
         Tournament(0)
 
 
-@pytest.mark.parametrize("selection", SEATED, ids=str)
+@pytest.mark.parametrize("selection", SEATED, ids=named)
 def test_seated_selections_need_only_one_member(selection: Any) -> None:
     lonely = people([1.0])
     (parents,) = selection(lonely, 1, len(selection.names), rng())

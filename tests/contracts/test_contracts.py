@@ -58,6 +58,7 @@ from llmevo.testing.contracts import (
 from llmevo.testing.toy import Digits, Distance, Toy, cross, differ, fresh, mutate, step
 from llmevo.text.edits import Cut, Splice, WordEdits
 from llmevo.text.genome import TextGenome
+from tests.helpers import named
 
 DIGITS = [Digits(tuple(int(c) for c in f"{i:06d}")) for i in range(8)]
 TEXTS = [TextGenome(f"Decide whether the review, number {i}, is good; answer with one word.") for i in range(8)]
@@ -166,7 +167,7 @@ POOLED = [uniform, rank, roulette, Roulette(boltzmann(0.3)), Tournament(1), Tour
 
 
 @pytest.mark.parametrize("genomes", [DIGITS, TEXTS, BOTH], ids=["digits", "texts", "both"])
-@pytest.mark.parametrize("selection", POOLED, ids=str)
+@pytest.mark.parametrize("selection", POOLED, ids=named)
 @pytest.mark.parametrize("arity", [0, 1, 2, 3, None])
 def test_selections(selection: Any, arity: int | None, genomes: Any) -> None:
     check_selection(selection, genomes, arity)
@@ -175,7 +176,7 @@ def test_selections(selection: Any, arity: int | None, genomes: Any) -> None:
 SEATED = [targets, swarm, Roles(("self",)), Roles(("self", "random")), Roles(("self", "best", "worst"))]
 
 
-@pytest.mark.parametrize("selection", SEATED, ids=str)
+@pytest.mark.parametrize("selection", SEATED, ids=named)
 def test_roles(selection: Any) -> None:
     check_selection(selection, DIGITS, len(selection.names), distinct=False)
 

@@ -16,6 +16,7 @@ from llmevo.llm.contract import Request
 from llmevo.refining import refine
 from llmevo.text import TextGenome
 from llmevo.text.phenotypes import Verbatim
+from tests.helpers import named
 
 
 class Loud:
@@ -57,7 +58,7 @@ def first(fitnesses: list[Fitness]) -> int:
     return int(view.best.id)
 
 
-@pytest.mark.parametrize("returned", RETURNED, ids=repr)
+@pytest.mark.parametrize("returned", RETURNED, ids=named)
 def test_no_wrong_value_wins_against_an_honest_one(returned: Any) -> None:
     def value(text: str, *case: Any) -> Any:
         return returned if text == "cheat" else HONEST
@@ -92,7 +93,7 @@ HIDDEN: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("hidden", HIDDEN, ids=repr)
+@pytest.mark.parametrize("hidden", HIDDEN, ids=named)
 def test_what_is_hidden_in_a_verdict_or_a_fitness_fails_it(hidden: dict[str, Any]) -> None:
     checked: Checked[TextGenome] = Checked(lambda answer: Verdict(1.0, **hidden), lambda genome: genome.text)
     [fitness] = asyncio.run(checked([TextGenome("cheat")], [Context(Seed.of(0))]))

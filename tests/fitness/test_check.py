@@ -11,6 +11,7 @@ import pytest
 from llmevo.core import ConfigError, Context, Fitness, InvalidFitness, Pause, Seed
 from llmevo.fitness.check import Checked, Verdict, verdict
 from llmevo.text import TextGenome
+from tests.helpers import named
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ BAD = [None, "0.9", {"score": 1}, math.nan, math.inf, -math.inf, [1], (0.5, 3), 
        Verdict(1.0, math.nan), Verdict(None), object()]  # type: ignore[arg-type]  # fmt: skip
 
 
-@pytest.mark.parametrize("found", BAD, ids=repr)
+@pytest.mark.parametrize("found", BAD, ids=named)
 def test_nothing_else_is_a_verdict(found: Any) -> None:
     with pytest.raises(InvalidFitness):
         verdict(found)

@@ -17,6 +17,7 @@ from llmevo.fitness import Case, Evaluator, Failure, FunctionFitness, FunctionSc
 from llmevo.llm.contract import CallFailed, Refused, Reply, Request, Unreachable
 from llmevo.llm.scripted import ScriptedLLM
 from llmevo.text import Prompted, TextGenome, Verbatim
+from tests.helpers import named
 
 CASES = [Case(f"c{i}", f"input {i}", "even" if i % 2 == 0 else "odd") for i in range(6)]
 
@@ -151,7 +152,7 @@ GOOD: list[tuple[Any, float]] = [
 
 @pytest.mark.fault("E2")
 @pytest.mark.fault("E3")
-@pytest.mark.parametrize("value", BAD, ids=repr)
+@pytest.mark.parametrize("value", BAD, ids=named)
 def test_what_is_no_score_fails_the_genome_and_names_the_case(value: Any) -> None:
     def scorer(answer: str, case: Case) -> Any:
         return value if case.id == "c1" else 1.0
@@ -167,7 +168,7 @@ def test_what_is_no_score_fails_the_genome_and_names_the_case(value: Any) -> Non
 
 
 @pytest.mark.fault("E3")
-@pytest.mark.parametrize(("value", "wanted"), GOOD, ids=lambda one: repr(one))
+@pytest.mark.parametrize(("value", "wanted"), GOOD, ids=named)
 def test_what_counts_as_a_number(value: Any, wanted: float) -> None:
     def scorer(answer: str, case: Case) -> Any:
         return value
