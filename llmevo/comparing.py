@@ -65,10 +65,10 @@ async def acompare(
     """Runs every file with the seeds 0, 1, ... at the same budget, and compares the winners on the test cases.
 
     `budget` is one of evaluations, calls, tokens and seconds, e.g. `"evaluations=200"`; without it the files say it. It is not passed: a
-    run ends when another step as dear as the dearest so far would not fit (for seconds: in the step during which they pass, which
-    does not count). `steps` of the files is not looked at. All runs see the same split. The folder keeps everything: the same call goes
-    on where it was stopped, and does only what is missing. `on_run(name, seed, number, of)` is called before each run. Raises
-    `ConfigError` for what cannot be compared, before anything is paid.
+    run ends when another step, each birth as dear as in the dearest so far, would not fit (for seconds: in the step during which they
+    pass, which does not count). `steps` of the files is not looked at. All runs see the same split. The folder keeps everything: the
+    same call goes on where it was stopped, and does only what is missing. `on_run(name, seed, number, of)` is called before each run.
+    Raises `ConfigError` for what cannot be compared, before anything is paid.
     """
     contenders = [_contender(Path(file), sets) for file in files]
     unit, amount = _budget(budget, contenders)

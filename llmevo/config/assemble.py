@@ -204,7 +204,7 @@ def stops_of(config: RunConfig, plan: Plan[Any]) -> tuple[Stop, ...]:
         stops.append(stop.target(config.stop.target))
     if config.stop.stagnation is not None:
         stops.append(stop.stagnation(config.stop.stagnation))
-    stops += [stop.within(unit, limit) for unit, limit in config.stop.within.items()]
+    stops += [stop.within(unit, limit, plan.batch * plan.slots) for unit, limit in config.stop.within.items()]
     if config.stop.evaluations is not None:
         stops.append(stop.evaluations(config.stop.evaluations))
     return tuple(stops)

@@ -23,19 +23,23 @@ def evaluations(limit: int) -> Stop:
     return lambda now: f"{limit} genomes were evaluated" if now.evaluations >= limit else None
 
 
-def within(unit: Literal["evaluations", "calls", "tokens"], limit: int) -> Stop:
-    """Before more than `limit` is spent: as soon as another step as dear as the dearest so far would not fit.
+def within(unit: Literal["evaluations", "calls", "tokens"], limit: int, births: int) -> Stop:
+    """Before more than `limit` is spent: as soon as another step of so many `births`, each as dear as in the dearest step so far, would not
+    fit.
 
     Nominal, so that what comes from a cache counts like what was paid. The first step is made in any case. Make a new one for each run.
     """
-    spent = dearest = 0
+    spent, born, dearest = 0, 0, 0.0
 
     def stop(now: Progress) -> str | None:
-        nonlocal spent, dearest
+        nonlocal spent, born, dearest
         usage = now.usage
         used = {"evaluations": now.evaluations, "calls": usage.calls, "tokens": usage.tokens_in + usage.tokens_out}[unit]
-        spent, dearest = used, max(dearest, used - spent)
-        return f"{used} of {limit} {unit} are spent, and the next step may cost {dearest}" if used and used + dearest > limit else None
+        if now.births > born:
+            dearest = max(dearest, (used - spent) / (now.births - born))
+            spent, born = used, now.births
+        step = dearest * births
+        return f"{used} of {limit} {unit} are spent, and the next step may cost {step:.0f}" if used + step > limit and used else None
 
     return stop
 
