@@ -8,6 +8,7 @@ hash of the model's weights: other weights are another study.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,8 @@ def study(cache: Path, seeds: int, smoke: bool) -> str:
     """The comparison as a table, after as many runs as are missing."""
     weights = EmbeddedLLM().key.removeprefix("embedded:")
     place = cache / f"reviews-{'smoke-' if smoke else ''}{weights[:12]}"
+    if smoke:
+        shutil.rmtree(place, ignore_errors=True)
     files = prepare(place, smoke)
 
     def note(name: str, seed: int, number: int, of: int) -> None:
