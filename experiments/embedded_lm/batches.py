@@ -18,7 +18,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
-from breeding import WEIGHTS_OF, fixed_prefix, templates  # noqa: E402
+from breeding import ANSWERS_OF, WEIGHTS_OF, fixed_prefix, templates  # noqa: E402
 from samples import Sample, copy_sample, lexical_sample, multi_sample, operator_sample, task_sample  # noqa: E402
 
 from llmevo.llm.embedded.tokenizer import ANSWER, BEGIN, END, Tokenizer  # noqa: E402
@@ -121,7 +121,7 @@ class Source:
         self.tok = Tokenizer.load(WEIGHTS / "tokenizer.json")
         self.widths = [len(self.tok.decode([i])) for i in range(len(self.tok))]
         """Characters of each token; generated text is ASCII."""
-        self.prefixes = {n: [BEGIN, *self.tok.encode(fixed_prefix(t))] for n, t in templates().items() if n in WEIGHTS_OF}
+        self.prefixes = {n: [BEGIN, *self.tok.encode(fixed_prefix(t))] for n, t in templates().items() if n in WEIGHTS_OF | ANSWERS_OF}
 
     def row(self, sample: tuple[str, str] | Sample) -> Row:
         """A sample in ids. An opinion is tagged where it ends, facts and labels where they begin."""
@@ -137,6 +137,10 @@ class Source:
     def echo(self) -> Row:
         """Random ids again and again: the purest practice of copying, with a look-up to learn at every token."""
         block = [self.rng.randrange(3, len(self.tok)) for _ in range(self.rng.randint(3, 16))]
+        if self.rng.random() < 0.4:
+            # few different ids: where to go on is known by two or three tokens, as in words that are spelt in pieces
+            few = block[: self.rng.randint(2, 6)]
+            block = [self.rng.choice(few) if self.rng.random() < 0.7 else i for i in block]
         if self.rng.random() < 0.3:
             return Row([BEGIN, *block, ANSWER], [*block, END])
         return Row([BEGIN, *block], block * max(1, 40 // len(block)))
@@ -158,7 +162,8 @@ class Source:
         """Each step: one batch of plain rows and one of an operator's, whose fixed text is a shared prefix."""
         plain: list[Batch] = []
         operators: list[Batch] = []
-        names = list(WEIGHTS_OF)
+        shares = WEIGHTS_OF | ANSWERS_OF
+        names = list(shares)
         while True:
             if not plain:
                 rows = [self.plain() for _ in range(24 * self.mix.plain_tokens // 60)]
@@ -166,7 +171,7 @@ class Source:
             step = [plain.pop()]
             if not self.mix.copying_only:
                 if not operators:
-                    for name in self.rng.choices(names, list(WEIGHTS_OF.values()), k=12):
+                    for name in self.rng.choices(names, list(shares.values()), k=12):
                         cut = len(self.prefixes[name])
                         rows = [self.row(operator_sample(self.rng, name)) for _ in range(3 * self.mix.operator_tokens // 90)]
                         rows = [Row(row.context[cut:], row.answer) for row in rows]

@@ -106,7 +106,11 @@ def mix(rng: Random, pool: Sequence[tuple[Parent, float]], rewrites: float = 0.5
             text = giver.parts[role]
             # always one part in other words: a child that repeats a parent teaches nothing
             if role == "task" or rng.random() < rewrites / 2:
-                text = _resay(rng, role, giver.meaning) or text
+                said = {p.parts.get(role) for p, _ in pool if p.parts}
+                for _ in range(4):
+                    text = _resay(rng, role, giver.meaning) or text
+                    if text not in said:
+                        break
             parts[role] = text
         if not parts:
             break
@@ -117,27 +121,23 @@ def mix(rng: Random, pool: Sequence[tuple[Parent, float]], rewrites: float = 0.5
     return splice(rng, pool[0][0].text, pool[-1][0].text)
 
 
-def _cuts(words: Sequence[str], low: int, high: int) -> list[int]:
-    good = [i for i in range(low, high + 1)
-            if words[i].lower() in _BOUNDARY or words[i - 1][-1:] in ".,:;?" or words[i][:1] in "(['\""]
-    return good or list(range(low, high + 1))
+def _cut(words: Sequence[str], first: int = 4, last: int = 8) -> int:
+    """Where a clause begins: the first such place after so many words, or else the last place that is looked at."""
+    for i in range(first, min(last, len(words) - 1)):
+        if words[i].lower() in _BOUNDARY or words[i - 1][-1:] in ".,:;?" or words[i][:1] in "(['\"":
+            return i
+    return min(last - 2, len(words) - 1)
 
 
-def splice(rng: Random, a: str, b: str, rate: float = 0.15) -> str:
-    """The first part of one text and the last part of the other, at least four words of each where it has them."""
-    # Mostly the boundary next to the middle, a first: a cut anywhere has a small chance at every word, and at a low temperature a
-    # model that has learnt small chances copies one parent to its end.
-    loose = rng.random() < 0.15
-    if loose and rng.random() < 0.5:
-        a, b = b, a
+def splice(rng: Random, a: str, b: str) -> str:
+    """The first clause of one text, then another text from its second clause on.
+
+    The cut can be foreseen. A cut anywhere has a small chance at every word, and a model that has learnt small chances copies one parent
+    to its end, the more so at a temperature below 1.
+    """
     x, y = a.split(" "), b.split(" ")
-
-    def cut(words: Sequence[str], low: int, high: int) -> int:
-        places = _cuts(words, low, high)
-        return rng.choice(places) if loose else min(places, key=lambda at: (abs(2 * at - len(words)), at))
-
-    i = cut(x, 4, len(x) - 1) if len(x) > 5 else len(x)
-    j = cut(y, 1, len(y) - 4) if len(y) > 5 else 0
+    i = _cut(x) if len(x) > 5 else len(x)
+    j = _cut(y) if len(y) > 7 else 0
     head, tail = " ".join(x[:i]), " ".join(y[j:])
     if i == len(x) and j == 0:
         child = join_sentences(rng, [head, tail])
@@ -145,36 +145,28 @@ def splice(rng: Random, a: str, b: str, rate: float = 0.15) -> str:
         child = f"{head} {capital(tail)}"
     else:
         child = f"{head} {tail[0].lower() + tail[1:] if tail[:2].istitle() else tail}"
-    return reword(rng, capital(child), rate if loose else 0.0)
+    return capital(child)
+
+
+LEADS = ("Please", "In this task,", "Here,", "Now,")
+CLOSINGS = ("Give the answer only.", "Be brief.", "Check your answer.", "No explanation.")
+
+
+def _led(rng: Random, text: str) -> str:
+    lead = rng.choice([lead for lead in LEADS if not text.startswith(lead)])
+    return f"{lead} {text[0].lower() + text[1:] if text[1:2].islower() else text}"
 
 
 def _paraphrase_foreign(rng: Random, text: str) -> str:
-    for _ in range(3):
-        r = rng.random()
-        new = reword(rng, text, 0.9, least=1)
-        if r < 0.15:
-            new = f"{rng.choice(('Please', 'Kindly', 'Now'))} {new[0].lower() + new[1:]}"
-        elif r < 0.25:
-            new = f"In this {rng.choice(('task', 'job', 'case'))}, {new[0].lower() + new[1:]}"
-        if new != text:
-            return new
-    return f"Please {text[0].lower() + text[1:]}"
+    new = reword(rng, text, 0.9, least=1)
+    # what makes it new has to be said at once: see splice
+    return _led(rng, new) if new == text or rng.random() < 0.75 else new
 
 
 def _mutate_foreign(rng: Random, text: str) -> str:
-    words = reword(rng, text, 0.25).split(" ")
-    r = rng.random()
-    if r < 0.35:
-        return join_sentences(rng, [" ".join(words), rng.choice((
-            "Give the answer only", "Be brief", "Think about each word", "Use one word", "Read the text with care",
-            "No explanation", "Choose the best one", "Check your answer"))])
-    if r < 0.6 and len(words) > 8:
-        i = rng.randint(3, len(words) - 3)
-        del words[i : i + rng.randint(1, 2)]
-    elif r < 0.8:
-        words.insert(rng.randint(1, len(words)), any_word(rng, 0.0))
-    new = " ".join(words)
-    return new if new != text else _paraphrase_foreign(rng, text)
+    new = reword(rng, text, 0.5)
+    new = _led(rng, new) if new == text or rng.random() < 0.75 else new
+    return join_sentences(rng, [new, rng.choice(CLOSINGS).rstrip(".")]) if rng.random() < 0.5 else new
 
 
 def _failures(rng: Random, wrong: Instruction, right: Instruction) -> list[dict[str, str]]:
@@ -271,7 +263,9 @@ ROLES = {
     "evoprompt-de-plain": ("target", "a", "b"),
     "swarm": ("current", "previous", "own_best", "best", "worst"),
 }
-_COMPILED = {name: _ENV.from_string(text) for name, text in templates().items() if name in WEIGHTS_OF}
+ANSWERS_OF = {"answer": 1, "semantic-crossover": 2, "textual-mutation": 2, "revise": 1}
+"""The operators whose answer is an answer, with their shares: learnt for lists of digits only (`_list_sample`)."""
+_COMPILED = {name: _ENV.from_string(text) for name, text in templates().items() if name in WEIGHTS_OF | ANSWERS_OF}
 
 
 def _parents(rng: Random, n: int) -> list[Parent]:
@@ -283,8 +277,38 @@ def _parents(rng: Random, n: int) -> list[Parent]:
     return [review_parent(rng) if rng.random() < 0.5 else foreign_parent(rng) for _ in range(n)]
 
 
+def _list_sample(rng: Random, name: str) -> tuple[str, str]:
+    """A template about a hidden list of digits: a child takes each field from a parent and changes about one or two."""
+    k, m = rng.randint(2, 9), rng.randint(2, 9)
+    word = "CONFIG" if rng.random() < 0.7 else any_word(rng).upper()
+    what = f"{k} bits" if m == 2 and rng.random() < 0.5 else f"{k} values from 0 to {m - 1}"
+    question = f"Find the hidden {word} of {what}.\nAnswer in the form {word} = [{', '.join(f'v{i}' for i in range(1, k + 1))}]."
+
+    def written(values: Sequence[int]) -> str:
+        return f"{word} = [{', '.join(map(str, values))}]"
+
+    parents = [[rng.randrange(m) for _ in range(k)] for _ in range(3)]
+    if rng.random() < 0.5:
+        # late in a search the parents are alike
+        parents[1] = [rng.randrange(m) if rng.random() < 0.3 else v for v in parents[0]]
+    if rng.random() < 0.5:
+        parents[2] = list(parents[rng.randrange(2)])
+    child = list(parents[0])
+    if name == "semantic-crossover":
+        child = [rng.choice((a, b)) for a, b in zip(*parents[:2], strict=True)]
+    if name != "answer":
+        # more than one in the mean: a temperature below 1 takes a part of the changes back
+        spots = [i for i in range(k) if rng.random() < min(0.5, 2 / k)] or [rng.randrange(k)]
+        for i in spots:
+            child[i] = rng.choice([v for v in range(m) if v != child[i]])
+    values = {x: View(written(p), _score(rng)) for x, p in zip("abc", parents, strict=True)}
+    return _COMPILED[name].render(question=question, **values).strip(), f"<answer>{written(child)}</answer>"
+
+
 def operator_sample(rng: Random, name: str) -> tuple[str, str]:
     """A rendered template and a good reply to it."""
+    if name in ANSWERS_OF:
+        return _list_sample(rng, name)
     values: Mapping[str, object]
     if name == "mutate":
         if rng.random() < 0.65:
@@ -309,7 +333,7 @@ def operator_sample(rng: Random, name: str) -> tuple[str, str]:
         if all(p.parts for p in ps):
             child = mix(rng, [(p, 1.0) for p in ps], rewrites=0.8)
         else:
-            child = splice(rng, *(p.text for p in rng.sample(ps, 2)), rate=0.3)
+            child = splice(rng, *(p.text for p in rng.sample(ps, 2)))
         topic = "classify product reviews" if ps[0].meaning else foreign_instruction(rng).rstrip(".").lower()
         values = {"task": topic, "best": [View(p.text, _score(rng)) for p in ps]}
     else:
@@ -327,9 +351,9 @@ def operator_sample(rng: Random, name: str) -> tuple[str, str]:
             other = rng.choice([p for r, p in zip(roles, ps, strict=True) if p is not main and r not in ("previous", "worst")])
             child = splice(rng, main.text, other.text)
         values = {r: View(p.text, _score(rng)) for r, p in zip(roles, ps, strict=True)}
-    text = _COMPILED[name].render(values)
+    text = _COMPILED[name].render(values).strip()
     # the blank makes a first word the same token as in the parent
     return text, f"<prompt> {child}</prompt>"
 
 
-__all__ = ["HELD_OUT_PRODUCTS", "NAMES", "View", "fixed_prefix", "operator_sample", "splice", "templates"]
+__all__ = ["ANSWERS_OF", "HELD_OUT_PRODUCTS", "NAMES", "View", "fixed_prefix", "operator_sample", "splice", "templates"]

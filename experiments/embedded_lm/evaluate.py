@@ -88,7 +88,7 @@ def tasks(model: EmbeddedModel, n: int) -> dict[str, float]:
     out["  mean over 200 random prompts"] = statistics.mean(scores)
     rng = Random(104)
     for name, make in PROBES.items():
-        pairs = [make(rng) for _ in range(n)]
+        pairs = [make(rng)[:2] for _ in range(n)]
         answers = model.generate([Ask(u, 60) for u, _ in pairs])
         out[f"  probe {name}"] = sum(a.text == t for a, (_, t) in zip(answers, pairs, strict=True)) / n
     return out

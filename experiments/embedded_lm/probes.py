@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import torch
 from batches import Source, pack
-from breeding import NAMES
+from breeding import ANSWERS_OF, NAMES
 from instructions import Instruction, random_labels, say
 from language import ASPECTS, HELD_OUT_PRODUCTS, review
 from net import Net
@@ -54,7 +54,7 @@ def probe(net: Net, source: Source, seed: int = 99, rows: int = 128) -> dict[str
     source.rng = rng
     kinds["echo"] = [source.echo() for _ in range(rows)]
     source.rng = state
-    for name in NAMES:
+    for name in (*NAMES, *ANSWERS_OF):
         kinds[name] = [source.row(operator_sample(rng, name)) for _ in range(rows // 4)]
     for kind, pairs in kinds.items():
         b = pack(kind, pairs)

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 from breeding import NAMES  # noqa: E402
 from instructions import PAIRS  # noqa: E402
 from language import AGAIN, ASPECTS, BAD, COLOURS, DAYS, GOOD, HAPPY, NEVER, PEOPLE, PRODUCTS, SAD  # noqa: E402
-from words import LEXICON  # noqa: E402
+from words import COMMON, LEXICON, QUALITIES, THINGS, TOPICS, VERBS  # noqa: E402
 
 from llmevo.llm.embedded.tokenizer import PATTERN  # noqa: E402
 
@@ -40,7 +40,7 @@ def world() -> set[str]:
     return set(re.findall("[A-Za-z]+", " ".join(texts)))
 
 
-def build(size: int = 3072, seed: int = 0) -> Tokenizer:
+def build(size: int = 4096, seed: int = 0) -> Tokenizer:
     """Byte-level BPE over the pieces of generated text, with damped counts so that rare words get tokens too."""
     rng = Random(seed)
     counts: Counter[str] = Counter()
@@ -49,8 +49,11 @@ def build(size: int = 3072, seed: int = 0) -> Tokenizer:
         for pair in pairs:
             for text in pair[:2]:
                 counts.update(re.findall(PATTERN, text, re.DOTALL))
-    for word in LEXICON:
-        counts[" " + word] += 200
+    for word in {*LEXICON, *COMMON}:
+        counts[" " + word] += 300
+    for word in {*VERBS, *TOPICS, *QUALITIES, *THINGS}:
+        counts[word.capitalize()] += 150
+        counts[word] += 60
     for word in sorted(world()):
         counts[" " + word] += 40_000
     tok = Tokenizer(models.BPE())

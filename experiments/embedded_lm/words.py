@@ -49,6 +49,61 @@ OTHERS = (
     "job work friend your you it its that this these those they them their we our he she his her one two three four five "
     "performed accurately categories expressing expressed determining classifying indicating whether as into from"
 ).split()
+COMMON = (
+    "able accept account act action actual add admit advice afternoon age ago agree air aim allow alone along already also "
+    "amount ancient angry announce another anyone appear apply argue arm army around arrive ask aspect author available avoid "
+    "award away baby back balance ball bank base beach bear beautiful been behind believe bell benefit best better big bill "
+    "bit black blood blue board boat body bone born borrow both bottle bottom box branch brave break breakfast breath bright "
+    "brother brown build building burn bus business busy button buy cake call calm camera camp capital car card care carry "
+    "cause central century certain chair chance change characteristic charge cheap check cheese chest chief choice church "
+    "circle citizen claim clean climb clock close cloth cloud club coat coffee cold collect colour column comfort common "
+    "complete concern condition confirm consist contact content control cook cool copy corner cost cotton count couple course "
+    "cover create criterion cross crowd cry cup current curtain cut damage dance danger dark date daughter dead deal dear "
+    "death debate decade decision deep degree deliver demand design desk detail develop device difference different difficult "
+    "dinner direct dirty discover discuss disease dish distance distinct doubt down draw dream dress drink drive drop dry due "
+    "dust duty each ear early earn earth east eat edge education effort egg eight element else email empty enemy engine enjoy "
+    "enough enter entire equal error escape essential event ever evidence exam excellent except exchange excited exist expect "
+    "expensive experience express extra fact fail fair fall famous far fast father fear feature fee feeling few fight figure "
+    "fill film finger finish firm fit five fix flag flat floor flow flower fly focus foot force foreign forget form format "
+    "forward four frame free fresh front fruit full fun function future gain gas gate gather gentle gift girl glad glass goal "
+    "gold gone goods got grand grass green grey ground grow guard guess guest guide gun hair half hall hang happen happy hard "
+    "hat hate head health hear heat heavy height help high hill hint hole holiday home hope hospital hot hotel huge human "
+    "hundred hungry hurry hurt ice idea image imagine impact increase indicate industry inside instead interest into invite "
+    "iron island issue joy judge jump keen key kick kid kill kitchen knee knife knock lack lady lake lamp land large last late "
+    "laugh law lead leaf learn least leather left leg lend less level lie lift light limit lip listen literature little live "
+    "local lock logical lonely loose lose lost lot loud love low luck lunch machine mail manner many map mass match material "
+    "matter meal measure meat meet member memory mental message metal method middle might mile milk mind mine mistake mixed "
+    "model modern moment month moon moral mouth much museum must narrow near neck negative network new next nice nine nobody "
+    "noise none nor north nose notice novel now objective observe obtain obvious occur odd off offer office often oil old "
+    "once onion open opposite optimism order organ original our out outcome outside own page pain paint pan paper parent park "
+    "pass past path pattern pay pen perfect perhaps period permit pessimism phone phrase piano picture piece pink pipe plan "
+    "plant plate play plenty pocket point police pool popular positive possible post pot pound power practice prefer prepare "
+    "present press pretty prevent primary print prison private prize probably process produce profit progress promise proof "
+    "protect proud prove public pull pupil pure purple push quarter queen quiet quite race radio rain raise range ranging rare "
+    "rather reach ready real reason receive recent record red reduce refuse region regular relation relevant remain remember "
+    "remove rent repair repeat replace required resource respect rest result rice rich ride right ring rise risk role roof room "
+    "root rope rough round rule run safe salt same sand save say scale school science sea search season seat second secret "
+    "section see seem sell send sense separate series serious serve service seven several shade shadow shape share sharp she "
+    "sheet shelf shirt shock shoe shoot shop shore shout show shut sick sign silence silver similar since sing single sister "
+    "sit situation six size skill skin skirt sky sleep slow small smart smell smile smoke smooth snow so soap social society "
+    "soft soil soldier solution some son soon sorrow soup source south special specific speed spend spirit spoon spread square "
+    "stage stair stand standard star steal steel step stick still stomach stone store storm straight strange stream street "
+    "strength stress stretch strict string structure such sudden sugar suggest suit sun support suppose sure surface surprise "
+    "sweet swim symbol table tail take tall taste tax tea teach team tear ten tend terrible test than thank that theater theory "
+    "thick thin third thirst thousand thread throw thus ticket tie tight tiny tired together tomorrow tonight tool tooth top "
+    "total touch tour toward tower track trade train travel treat tree trip trouble truck true trust try tube turn twelve twice "
+    "type typical ugly uncle under understand union unit unknown up upper upset usual value various vast verb verdict view "
+    "visit vote wait wake walk wall warm warn wash waste watch wave weak wear weather wedding weekend weight welcome well west "
+    "wet wheel when where which while white who whole whom whose why wide wife wild win wind wine wing wise wish within wonder "
+    "wood wool word worker world worry worse worst worth wound write wrong yard year yellow yesterday yet young youth zero "
+    "acceptable according accordingly additional appropriate article assigned belongs broad carefully categorized choosing "
+    "classes considering correspondingly describing described determined document entire evaluating exactly expression fits "
+    "fourth given goal identify including indicates information instruction involves labels largely linked mainly matches "
+    "meaningful mentions objective options phrase possible predefined presented primarily provided purely ratings reflects "
+    "relates responsibility responsible role selecting selected shows sources specified suitable supplied tells terms underlying "
+    "urgent useful using viewpoint words written"
+).split()
+"""Common words of plain English, each one token where the vocabulary has room: what is one token is easily copied."""
 NOUNS = THINGS + TOPICS
 LEXICON = sorted(set(VERBS + THINGS + QUALITIES + TOPICS + OTHERS))
 
@@ -138,7 +193,7 @@ def any_word(rng: Random, strange: float = 0.15) -> str:
         return pseudo(rng).capitalize()
     if r < strange:
         return str(rng.randint(0, 999))
-    return rng.choice(LEXICON)
+    return rng.choice(COMMON if rng.random() < 0.35 else LEXICON)
 
 
 def gibberish(rng: Random, low: int = 6, high: int = 20) -> str:
