@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from llmevo.core.variation import VariationBase
 from llmevo.engine import evolve, stop
 from llmevo.fitness import Evaluator
 from llmevo.fitness.scorers import exact
+from llmevo.llm.embedded import EmbeddedLLM
 from llmevo.recipes import recipe
 from llmevo.recipes.text import TextKit, common_words
 from llmevo.storage.blobs import MemoryBlobs
@@ -119,7 +121,9 @@ class Kit:
         return self._operators[name]
 
 
-METHODS = ("climber", "random", "(1+1)", "GA", "DE")
+METHODS = ("climber", "random", "(1+1)", "GA", "DE", "(1+1) by model", "GA by model", "DE by model")
+BY_MODEL = " by model"
+"""Ends the name of a method whose children the model of the package writes under the shipped operators, instead of the blind edits."""
 SETTING: dict[str, Any] = {"temperature": 0.1, "weights": [1, 0, 1], "longest": 3, "limit": 15, "rate": 0.1}
 """What was chosen on the development sets; see LOG.md."""
 
@@ -129,6 +133,12 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "GA": ("evoprompt-ga", {}),
     "DE": ("evoprompt-de", {"batch": 10}),
 }
+
+
+@cache
+def packaged() -> EmbeddedLLM:
+    """The model of the package; runs at the same time share it, so that their questions go through it together."""
+    return EmbeddedLLM()
 
 
 async def search(
@@ -146,8 +156,9 @@ async def search(
             plan = recipe("one-plus-one")(kit)
             evaluate: Any = Evaluator(phenotype, task.dev, exact(), failures=0)
         else:
-            name, options = RECIPES[method]
-            kit = Kit(starts, task, root, setting)
+            name, options = RECIPES[method.removesuffix(BY_MODEL)]
+            by_model = method.endswith(BY_MODEL)
+            kit = TextKit(starts, packaged(), seed=root, cases=task.dev) if by_model else Kit(starts, task, root, setting)
             plan = recipe(name)(kit, **{**options, **setting.get(method, {})})
             if setting.get("fitness") == "accuracy":
                 evaluate = Evaluator(phenotype, task.dev, exact())

@@ -21,6 +21,9 @@ NAMES = {
     "(1+1)": "(1+1)",
     "GA": "evoprompt-ga",
     "DE": "evoprompt-de",
+    "(1+1) by model": "(1+1), children by the embedded model",
+    "GA by model": "evoprompt-ga, children by the embedded model",
+    "DE by model": "evoprompt-de, children by the embedded model",
 }
 STARTS = {"bare": "bare label names", "written": "hand-written descriptions"}
 
