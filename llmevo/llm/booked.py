@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from functools import partial
 
 from llmevo.core.crash import crash_point
@@ -52,7 +53,7 @@ class Booked:
         self._gate, self._price, self._local = gate, price, local
         self._leaving = False
         self._next: Attempt | None = None
-        self._arrived: list[tuple[Attempt, Reply]] = []
+        self._arrived: deque[tuple[Attempt, Reply]] = deque()
 
     def upper(self, request: Request) -> Usage:
         """What one attempt may cost at most."""
@@ -150,16 +151,21 @@ class Booked:
                         self._gate.leave()
                     raise
             else:
-                if not self._arrived:
-                    attempt.loop.call_soon(self._book)
                 self._arrived.append((attempt, reply))
+                attempt.loop.call_soon(self._book)
             attempt = self._leave()
 
     def _book(self) -> None:
-        """Books what came in the last turn of the loop."""
-        arrived, self._arrived = self._arrived, []
-        for attempt, reply in arrived:
-            self._came(attempt, reply)
+        """Books what came in the last turn of the loop. What goes wrong with one reply ends its attempt and no other."""
+        while self._arrived:
+            attempt, reply = self._arrived.popleft()
+            try:
+                self._came(attempt, reply)
+            except Exception as error:
+                # Its intent stays open on the disk, which counts as its upper bound; here it does so too, unless its cost is known.
+                self._ledger.budget.settle(attempt.place, attempt.upper)
+                if not attempt.over:
+                    self._end(attempt, error)
 
     def _leave(self) -> Attempt | None:
         """Gives the place at the gate on; the attempt of this model that gets it."""

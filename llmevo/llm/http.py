@@ -26,9 +26,10 @@ MAX_RESPONSE_BYTES = 2 * 1024 * 1024
 class HttpLLM:
     """A model behind `base_url`. One attempt per call: it neither retries, limits, caches nor books.
 
-    `timeout` is the deadline of the whole attempt in seconds, headers and body. At most `max_response_bytes` are read.
-    Redirects are not followed. Raises `CallFailed`, `ConfigError` (key, model, address), `Unreachable` (billing) or
-    `Transient`. Connections are kept, for one event loop at a time; `aclose` closes them.
+    `timeout` is the deadline of the whole attempt in seconds, headers and body. Of a 200 a little more than
+    `max_response_bytes` is read at most, of a failure only the beginning. Redirects are not followed. Raises `CallFailed`,
+    `ConfigError` (key, model, address), `Unreachable` (billing) or `Transient`. Connections are kept, for one event loop at a
+    time; `aclose` closes them.
     """
 
     def __init__(
@@ -60,12 +61,12 @@ class HttpLLM:
         fields = wire.body(self.names.model, request, self._extra, cap=self._cap, seeded=self._seeded)
         data = json.dumps(fields).encode()
         status, headers, raw = await self._exchange("POST", self._url, data)
-        if len(raw) > self._most:
+        if status == 200 and len(raw) > self._most:
             most = wire.tokens_at_most(request)
             raise TooLarge(
                 f"{self.names.model} at {self.base_url}: the response is larger than {self._most} bytes. "
                 f"Lower max_tokens, or look at what answers there.",
-                usage=FREE if status != 200 else Usage(1, *most),
+                usage=Usage(1, *most),
             )
         if status == 200:
             return wire.completion(raw, headers.get("content-type", ""), request, self.names)
@@ -107,7 +108,7 @@ class HttpLLM:
         return self._origin
 
     async def _exchange(self, method: str, url: str, data: bytes | None) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers (names in lower case), and the body up to a little more than is allowed."""
+        """Status, headers (names in lower case), and the body as far as it was read."""
         where = f"{self.names.model} at {self.base_url}"
         try:
             response = await self._open().ask(method, url, data, deadline=self._deadline, most=self._most)
@@ -121,7 +122,7 @@ class HttpLLM:
 
 
 class TooLarge(RequestRejected):
-    """The response passed `max_response_bytes`; it was read no further."""
+    """A 200 passed `max_response_bytes`; it was read no further."""
 
 
 def checked_url(url: str) -> str:

@@ -176,8 +176,9 @@ class _Connection(asyncio.Protocol):
         self._transport = None
         if self._response is None or self._answer is None or self._answer.done():
             return
-        # Of a failure that the server told of, what came is enough to know it.
-        if self._response.end() or self._response.status not in (0, 200):
+        # Only a clean end says that a body without length is whole. Of a failure that the server told of, what came is enough to know it.
+        whole = error is None and self._response.end()
+        if whole or self._response.status not in (0, 200):
             self._answer.set_result(self._response)
         else:
             self.fail(Broken(str(error) if error else "the server closed it"))

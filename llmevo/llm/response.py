@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 MOST_OF_HEAD = 64 * 1024
-"""Bytes of a head, of trailers, or of a line that says how long a chunk is."""
+"""Bytes of a head, of all trailers together, or of a line that says how long a chunk is."""
 MOST_OF_FAILURE = 64 * 1024
 """Bytes that are read of the body of anything but a 200: only its beginning is of use."""
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: |$)")
@@ -20,8 +20,9 @@ class Malformed(Exception):
 class Response:
     """A response that grows: `feed` it bytes until it is `done`, and tell it when the connection ended.
 
-    Header names are in lower case; of a name that is repeated the last value counts, except for lists. Of the body of a 200 at most
-    `most` bytes are kept, and one chunk more: it is then `done` as it is. Raises `Malformed`.
+    `status` is 0 until the head of the final response is there. Header names are in lower case; of a name that is repeated the last
+    value counts, except for lists. Of the body of a 200 at most `most` bytes are kept, and one chunk more: it is then `done` as it
+    is. Raises `Malformed`.
     """
 
     __slots__ = ("_buffer", "_left", "_most", "_parts", "_read", "_reusable", "_size", "done", "headers", "status")
@@ -66,20 +67,21 @@ class Response:
     def _head(self, data: bytes) -> bytes | None:
         self._buffer += data
         head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        if len(head) > MOST_OF_HEAD:
+            raise Malformed("its head is too long")
         if not found:
-            if len(self._buffer) > MOST_OF_HEAD:
-                raise Malformed("its head has no end")
             return None
         self._buffer = b""
         first, *lines = head.split(b"\r\n")
-        status = _STATUS.match(first)
-        if status is None:
+        match = _STATUS.match(first)
+        if match is None:
             raise Malformed(f"it begins with {first[:40]!r}")
-        self.status = int(status[2])
-        if self.status < 200:
-            if self.status == 101:
-                raise Malformed("it wants to speak another protocol")
-            return rest  # an interim one
+        status = int(match[2])
+        if status == 101:
+            raise Malformed("it wants to speak another protocol")
+        if status < 200:
+            return rest  # an interim one says nothing of how the request ended
+        self.status = status
         for line in lines:
             name, colon, value = line.decode("latin-1").partition(":")
             if not colon or not name or name != name.strip():
@@ -89,7 +91,7 @@ class Response:
                 value = f"{self.headers[name]}, {value}"
             self.headers[name] = value
         connection = self.headers.get("connection", "").lower()
-        self._reusable = "close" not in connection if status[1] == b"1" else "keep-alive" in connection
+        self._reusable = "close" not in connection if match[1] == b"1" else "keep-alive" in connection
         self._read = self._framed()
         return rest
 
@@ -158,6 +160,9 @@ class Response:
         line, rest = self._line(data)
         if line is None:
             return None
+        self._left += len(line)
+        if self._left > MOST_OF_HEAD:
+            raise Malformed("its trailers are too long")
         self.done = not line
         return rest
 
@@ -165,12 +170,12 @@ class Response:
         """The next line without its end, and what follows; None when it is not there yet."""
         self._buffer += data
         line, found, rest = self._buffer.partition(b"\r\n")
-        if found:
-            self._buffer = b""
-            return line, rest
         if len(line) > MOST_OF_HEAD:
-            raise Malformed("one of its lines has no end")
-        return None, b""
+            raise Malformed("one of its lines is too long")
+        if not found:
+            return None, b""
+        self._buffer = b""
+        return line, rest
 
     def _keep(self, data: bytes) -> None:
         if data:

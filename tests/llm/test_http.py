@@ -325,6 +325,12 @@ def test_every_status_has_one_meaning(status: int, kind: type[Exception], unknow
         assert found.spent == (None if unknown else Usage())
 
 
+@pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (500, ServerFault), (503, ServerFault), (400, RequestRejected)])
+def test_a_failure_with_a_long_body_keeps_its_meaning(status: int, kind: type[Exception]) -> None:
+    found = answered(Action(status=status, body=b"x" * 5000), max_response_bytes=1000)
+    assert type(found) is kind
+
+
 @pytest.mark.parametrize(
     "body", [b"\xff\xff", "[[]]", '{"error": null}', '{"error": "text"}', '{"detail": [1]}', "[" * 99_999, ""]
 )

@@ -121,6 +121,58 @@ def test_a_failure_in_flight_is_shared_and_the_next_asks_again() -> None:
     asyncio.run(run())
 
 
+class Together:
+    """Answers when as many were asked as it waits for, all of them in one turn of the loop."""
+
+    key = "together"
+
+    def __init__(self, count: int) -> None:
+        self.count, self.gate = count, asyncio.Event()
+
+    async def __call__(self, request: Request) -> Reply:
+        self.count -= 1
+        if self.count == 0:
+            self.gate.set()
+        await self.gate.wait()
+        said: Any = request.messages[0].content
+        return Reply(said, Usage(1, 5, 7), "stop" if said != "odd" else said)
+
+
+def test_a_reply_that_cannot_be_booked_ends_its_attempt_and_no_other() -> None:
+    async def run() -> None:
+        database = Database(None)
+        model, ledger = stack(Together(4), database)
+        asking = asyncio.gather(*(model(ask(text)) for text in ("a", "odd", "b", "c")), return_exceptions=True)
+        found = await asyncio.wait_for(asking, 20)
+        assert [getattr(one, "text", None) for one in found] == ["a", None, "b", "c"]
+        assert isinstance(found[1], KeyError) and ends(database) == ["answer"] * 3
+        assert ledger.budget.spent.calls == 4 and ledger.budget.reserved == Usage() and not ledger.sent
+
+    asyncio.run(run())
+
+
+def test_a_lost_call_to_book_is_made_good_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        loop, lost = asyncio.get_running_loop(), list[Any]()
+        soon = loop.call_soon
+
+        def lossy(callback: Any, *args: Any, **more: Any) -> asyncio.Handle:
+            if getattr(callback, "__func__", None) is Booked._book and not lost:
+                lost.append(callback)
+                return soon(lambda: None)
+            return soon(callback, *args, **more)
+
+        monkeypatch.setattr(loop, "call_soon", lossy)
+        model, _ = stack(ScriptedLLM(["one", "two"]), Database(None))
+        first = asyncio.create_task(model(ask("1")))
+        while not lost:
+            await asyncio.sleep(0)
+        assert (await asyncio.wait_for(model(ask("2")), 20)).text == "two"
+        assert (await asyncio.wait_for(first, 20)).text == "one"
+
+    asyncio.run(run())
+
+
 @pytest.mark.fault("S13")
 def test_what_was_sent_is_recorded_although_its_asker_is_cancelled_and_another_shares_it() -> None:
     async def run() -> None:

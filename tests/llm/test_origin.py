@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -160,8 +162,10 @@ def test_what_nobody_asked_for_is_no_answer(unasked: bytes) -> None:
         (b"", Broken, "closed"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nha", Broken, "closed"),
         (b"220 smtp ready\r\n\r\n", Broken, "no HTTP response"),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", Broken, "closed"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Le", Broken, "closed"),
     ],
-    ids=["nothing", "half", "mail"],
+    ids=["nothing", "half", "mail", "interim", "interim and half a head"],
 )
 def test_a_connection_that_breaks_brings_nothing(sent: bytes, kind: type[Exception], said: str) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
@@ -182,6 +186,25 @@ def test_of_a_failure_its_beginning_is_enough_and_what_has_no_length_ends_with_t
         return [(found.status, found.body) for found in (await post(one, url), await post(one, url))]
 
     assert against(serve, use) == [(500, b"ha"), (200, b"ha")]
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_what_has_no_length_is_not_whole_after_a_reset(status: int) -> None:
+    """What a 500 said so far is still enough to know it."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        await request(reader)
+        writer.write(b"HTTP/1.1 %d Eh\r\n\r\nha" % status)
+        await asyncio.sleep(0.05)  # a reset throws away what was not read
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    if status == 200:
+        with pytest.raises(Broken, match="reset"):
+            against(serve, post)
+    else:
+        found = against(serve, post)
+        assert (found.status, found.body) == (500, b"ha") and not found.reusable
 
 
 def test_no_connection_is_told_apart_from_a_broken_one() -> None:
