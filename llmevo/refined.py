@@ -102,7 +102,7 @@ class Sitting:
             self._line(best),
             outcome.pause,
             verified,
-            tuple(frontier(list(self._known.values()))) if len(best.fitness.objectives) > 1 else (),
+            tuple(frontier([*self._known.values(), *unfinished])) if len(best.fitness.objectives) > 1 else (),
             outcome.view.population,
         )
 

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from llmevo.config.assemble import Search
 from llmevo.config.task import Task
 from llmevo.core import Usage
-from llmevo.fitness import Evaluator, Judging
+from llmevo.fitness import Judging
 from llmevo.fitness.judge import MAX_TOKENS as VERDICT
+from llmevo.fitness.repeated import Repeated
 from llmevo.fitness.together import SeveralJudging
 from llmevo.library import Template
 from llmevo.llm.build import Model
 from llmevo.llm.contract import Message, Request, Sampling
 from llmevo.llm.prices import Price, known_price
 from llmevo.recipes.text import EXAMPLES
-from llmevo.text import Prompted
+from llmevo.text import Likelihood, Prompted
 from llmevo.text.instruct import MAX_TOKENS
 
 CHARACTERS_PER_TOKEN = 4
@@ -108,7 +109,9 @@ def estimate(search: Search, task: Task) -> list[Estimate]:
 
 def _judged(search: Search, task: Task, judging: Judging, most: int, greeted: list[Model]) -> list[Estimate]:
     """The rows of the judge. Expected: every verdict is read at once. Worst: every reply is cut, and repaired once."""
-    selects = isinstance(search.evaluate, Evaluator)
+    # Only a likelihood selects without answers, and so without a judge.
+    scored = search.evaluate.inner if isinstance(search.evaluate, Repeated) else search.evaluate
+    selects = not isinstance(scored, Likelihood)
     dev, template, judge = task.dev if selects else (), judging.template, search.models["judge"]
     fixed = _size(template.body) + _size(template.system) + sum(map(_size, judging.slots.values()))
     prompted = search.phenotype if isinstance(search.phenotype, Prompted) else None

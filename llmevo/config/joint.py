@@ -38,6 +38,8 @@ def assemble_joint(config: RunConfig, task: Task, fresh: Sequence[Case], connect
             f"recipe {config.recipe} is for adapters alone; where several parts evolve choose e.g. evoprompt-ga, evoprompt-de or "
             f"one-plus-one, or leave `genome` out"
         )
+    if config.experts is not None and config.experts.portfolio:
+        raise ConfigError("experts.portfolio scores adapters alone: leave it out, or leave `genome` out")
     if not all(isinstance(one, str) for one in task.seeds):
         raise ConfigError("beside an adapter every prompt to begin with is one text, not a mapping of parts")
     bench, seed, near = bench_of(config, task), Seed.of(config.seed), task.near

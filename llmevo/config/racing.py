@@ -11,6 +11,7 @@ from llmevo.config.schema import RacingConfig, RunConfig
 from llmevo.config.task import Task
 from llmevo.core import ConfigError, Seed, Strategy
 from llmevo.fitness import Case, Several, split
+from llmevo.fitness.together import SeveralJudging
 from llmevo.recipes import Plan
 from llmevo.recipes.text import common_words
 from llmevo.strategies import Racing
@@ -23,7 +24,7 @@ def set_apart(config: RunConfig, task: Task) -> tuple[Task, tuple[Case, ...]]:
     """The task without the cases for the crowning, and these. Nothing of the search sees them: no score, no example, no word."""
     if config.racing is None:
         return task, ()
-    if isinstance(task.scorer, Several):
+    if isinstance(task.scorer, Several | SeveralJudging):
         raise ConfigError("racing compares by one score, and task.scorer has several objectives: leave one of the two out")
     fresh, cases = config.racing.fresh, task.dev
     count = round(fresh * len(cases)) if isinstance(fresh, float) else fresh

@@ -18,19 +18,20 @@ class Repeated(Generic[G]):
     """
 
     def __init__(self, evaluate: Evaluate[G]) -> None:
-        self._evaluate = evaluate
+        self.inner = evaluate
+        """The evaluation that is repeated."""
 
     @property
     def whole_cohort(self) -> bool:
         """As the evaluation wants it."""
-        return self._evaluate.whole_cohort
+        return self.inner.whole_cohort
 
     async def __call__(self, genomes: Sequence[G], contexts: Sequence[Context]) -> list[Fitness]:
         wide = [_samples(context) for context in contexts]
         if all(len(samples) == 1 for samples in wide):
-            return await self._evaluate(genomes, contexts)
+            return await self.inner(genomes, contexts)
         flat = [(genome, sample) for genome, samples in zip(genomes, wide, strict=True) for sample in samples]
-        scores = iter(await self._evaluate([genome for genome, _ in flat], [sample for _, sample in flat]))
+        scores = iter(await self.inner([genome for genome, _ in flat], [sample for _, sample in flat]))
         return [_mean([next(scores) for _ in samples]) for samples in wide]
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from llmevo.core.seed import Seed
 
+WORD = 24
+"""Characters that a word without a fence has at most."""
+
 
 def drawn(seed: Seed, texts: Iterable[str], length: int = 16) -> str:
     """A mark of that many hex digits which is in none of the texts. They decide it, so none of them can be written to hold it."""
@@ -26,8 +29,12 @@ class Fence:
     mark: str
 
     def around(self, text: str) -> str:
-        """The text between the marks; a single word stays as it is, for it is no instruction."""
-        return f"[{self.mark}] {text} [/{self.mark}]" if len(text.split(maxsplit=1)) > 1 else text
+        """The text between the marks. A short word of ASCII letters and digits, as labels are, stays as it is: it is no instruction.
+
+        Blanks do not tell: whole sentences are written without them, in Chinese or with underscores.
+        """
+        plain = not text.strip() or (len(text) <= WORD and text.isascii() and text.isalnum())
+        return text if plain else f"[{self.mark}] {text} [/{self.mark}]"
 
     def told(self, question: str) -> str:
         """The question, with a word on the fence before it if it holds one."""

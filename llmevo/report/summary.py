@@ -122,9 +122,6 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
                 # One that was reassessed comes back under its own id, with another number of cases.
                 evaluated.add((birth.genome.key, f"{birth.id} {len(birth.fitness.cases)}" if birth.id in known else ""))
                 known.add(birth.id)
-                if birth.fitness.ok:
-                    count, most = makers.get(title(birth.variation), (0, birth.fitness.value))
-                    makers[title(birth.variation)] = (count + 1, max(most, birth.fitness.value))
             else:
                 lost[birth.variation] += 1
         # The memory of the best is the search's own, so that a revised score counts here as it does there. Who still races, or was
@@ -135,6 +132,11 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
         scores = [one.fitness.value for one in living(births)]
         top, middle = (max(scores), statistics.median(scores)) if scores else (None, None)
         steps.append(Step(j, len(rows), len(scores), top, middle, view.best.fitness.value if view.best else None))
+    # Once per individual, with its last score: laps and confirmations come back under the same id.
+    for one in everybody.values():
+        if one.fitness.ok:
+            count, most = makers.get(title(one.variation), (0, one.fitness.value))
+            makers[title(one.variation)] = (count + 1, max(most, one.fitness.value))
     crowning, tests = crowning_in(meta, view.hall), tests_in(meta)
     best = view.best if crowning is None else next(one for one in view.hall if one.id == crowning.crowned)
     return Summary(
