@@ -148,6 +148,11 @@ def _labels(splits: Splits) -> tuple[str, ...]:
 
 def _splits(config: TaskConfig, seed: int, near: Path | None) -> Splits:
     where = config.cases.path or config.cases.dataset or "the cases"
+    for key, one in (("task.cases", config.cases), ("task.test", config.test)):
+        if isinstance(one, CasesConfig) and one.path and "split" in one.model_fields_set:
+            raise ConfigError(
+                f"{key}: a file has no splits, `split` belongs to `dataset`: leave it out; test cases of their own go under `task.test`"
+            )
     cases = load_cases(config.cases, near)
     labels = label_names(config.cases.labels) if config.cases.labels else ()
     if not config.select_on_test:

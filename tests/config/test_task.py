@@ -40,6 +40,7 @@ MANY = [(f"text {i}", "ab"[i % 2]) for i in range(10)]
         (json.dumps({"words": "x"}) + "\n", {}, "which of the columns words is the input"),
         (rows(*MANY), {"cases": {"path": "cases.jsonl", "columns": {"input": "inptu"}}}, "did you mean 'input'"),
         (rows(*MANY), {"cases": {"path": "cases.jsonl", "labels": ["a", "c"]}}, "unknown label 'b'"),
+        (rows(*MANY), {"cases": {"path": "cases.jsonl", "split": "test"}}, "task.cases: a file has no splits"),
         (rows(*MANY), {"dev": 8, "test": 8}, "8 dev and 8 test cases wanted, 10 found"),
         (rows(*MANY), {"dev": 1}, "1 case found; at least 2"),
         (rows(*MANY), {"test": {"path": "cases.jsonl"}}, "10 of 10 test cases are also in dev"),
