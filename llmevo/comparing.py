@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,11 +23,12 @@ from llmevo.report.comparison import Comparison, Row, add_row, rows_of
 from llmevo.report.comparison import compare as compared
 from llmevo.report.curves import as_csv, as_svg, curve
 from llmevo.storage.database import Database
-from llmevo.storage.folder import RECORD, hold
+from llmevo.storage.folder import LOCK, RECORD, hold
+from llmevo.storage.opening import sync
 
 Unit = Literal["evaluations", "calls", "tokens", "seconds"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
-ROWS, PLAN = "rows.jsonl", "compare.json"
+ROWS, PLAN, UNFINISHED = "rows.jsonl", "compare.json", "compare.new"
 MATINGS = 20_000
 """Births that a recipe plans at most; the budget ends it sooner."""
 
@@ -116,7 +118,8 @@ async def _row(
             track.append((float(spent), now.progress.best.fitness.value))
 
     result = await runs.run(config, one.task, folder=folder, on_cohort=told, env=env, brake=brake)
-    timed_out = unit == "seconds" and isinstance(result.pause, BudgetExhausted)
+    # Another budget of the files may be spent first; then the run stands still, and its time is not over.
+    timed_out = unit == "seconds" and isinstance(result.pause, BudgetExhausted) and _seconds(folder) >= amount
     if result.pause is not None and not timed_out:
         return result.pause
     if result.best is None:
@@ -165,7 +168,10 @@ def _limited(config: RunConfig, seed: int, unit: Unit, amount: float) -> RunConf
         update["budget"] = config.budget.model_copy(update={"seconds": amount})
     else:
         update["budget"] = config.budget.model_copy(update={unit: None})
-        update["stop"] = config.stop.model_copy(update={"within": {unit: int(amount)}})
+        stop: dict[str, Any] = {"within": {unit: int(amount)}}
+        if unit == "evaluations":
+            stop["evaluations"] = None  # the common budget says it
+        update["stop"] = config.stop.model_copy(update=stop)
     return config.model_copy(update=update)
 
 
@@ -212,6 +218,12 @@ def _comparable(contenders: Sequence[Contender], unit: Unit) -> None:
     for one in contenders:
         if not one.task.test:
             raise ConfigError(f"{one.name}: there are no test cases; keep some apart, e.g. `task: {{test: 0.5}}`, or name a file of them")
+    racing = [one.name for one in contenders if one.config.racing is not None]
+    if unit == "evaluations" and 0 < len(racing) < len(names):
+        raise ConfigError(
+            f"{', '.join(racing)}: a race counts every lap as an evaluation, and the others count whole ones: compare by calls or "
+            f"tokens, e.g. --budget calls=2000, or let all files race"
+        )
     first = contenders[0]
     for one in contenders[1:]:
         for what, cure in (
@@ -222,7 +234,8 @@ def _comparable(contenders: Sequence[Contender], unit: Unit) -> None:
             if _said(first, what) != _said(one, what):
                 raise ConfigError(f"{first.name} and {one.name} do not have the same {what}: {cure}")
         for section in ("budget", "stop"):
-            mine, theirs = (getattr(each.config, section).model_dump(exclude={unit}) for each in (first, one))
+            common = {unit} if section == "budget" else set()  # that one is held equal for them
+            mine, theirs = (getattr(each.config, section).model_dump(exclude=common) for each in (first, one))
             differ = sorted(name for name in mine if mine[name] != theirs[name])
             if differ:
                 raise ConfigError(
@@ -247,26 +260,62 @@ class _Held:
         self._folder = folder
         free = ("steps", "in_flight", "cache")
         files = {one.name: {k: v for k, v in resolved(one.config).items() if k not in free} for one in contenders}
-        self._plan = json.loads(json.dumps({"unit": unit, "amount": amount, "files": files}, default=str))
+        said = {one.name: [_said(one, what) for what in ("test cases", "examples to learn from", "scorer")] for one in contenders}
+        self._plan = json.loads(json.dumps({"unit": unit, "amount": amount, "files": files, "content": said}, default=str))
 
     def __enter__(self) -> None:
         place = self._folder / PLAN
-        if place.exists():
-            before = json.loads(place.read_text(encoding="utf-8"))
-            if before != self._plan:
-                names = sorted(set(before["files"]) ^ set(self._plan["files"])) or [
-                    name for name, one in self._plan["files"].items() if before["files"][name] != one
-                ]
-                what = f"run files {', '.join(names)}" if names else f"budget {before['amount']:g} {before['unit']}"
-                raise ConfigError(f"{self._folder} holds another comparison ({what} differ): choose another folder with --run")
-        elif self._folder.exists() and any(self._folder.iterdir()):
-            raise ConfigError(f"{self._folder} is not empty and holds no comparison: choose another folder with --run")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            place.write_text(json.dumps(self._plan, indent=1), encoding="utf-8")
+            strangers = [one.name for one in self._folder.iterdir() if one.name not in (LOCK, UNFINISHED)]
         except OSError as error:
-            raise StorageError(f"{self._folder} cannot be written: {error}. Choose another folder with --run.") from error
+            raise StorageError(f"{self._folder} cannot be used: {error}. Choose another folder with --run.") from error
+        if strangers and not place.exists():  # looked at before the lock, which would litter somebody's folder
+            raise ConfigError(f"{self._folder} is not empty and holds no comparison: choose another folder with --run")
         self._lock = hold(self._folder)
+        try:
+            if place.exists():
+                self._check(place)
+            else:
+                self._write(place)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _check(self, place: Path) -> None:
+        """Refuses to go on with another comparison, and says in what it is another one."""
+        try:
+            before = json.loads(place.read_text(encoding="utf-8"))
+            files, unit, amount, said = (before[key] for key in ("files", "unit", "amount", "content"))
+            names = sorted(name for name in {*files, *self._plan["files"]} if files.get(name) != self._plan["files"].get(name))
+            budget = f"budget {amount:g} {unit}"
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise StorageError(
+                f"{place} cannot be read as the plan of a comparison ({error!r}): put it back from a copy, "
+                f"or choose another folder with --run"
+            ) from error
+        if names:
+            what = f"run files {', '.join(names)}"
+        elif (unit, amount) != (self._plan["unit"], self._plan["amount"]):
+            what = budget
+        elif said != self._plan["content"]:
+            what = "cases or scorer"
+        else:
+            return
+        raise ConfigError(f"{self._folder} holds another comparison ({what} differ): choose another folder with --run")
+
+    def _write(self, place: Path) -> None:
+        """Writes the plan, complete or not at all."""
+        fresh = self._folder / UNFINISHED
+        try:
+            fresh.unlink(missing_ok=True)  # perhaps a link to elsewhere
+            with fresh.open("x", encoding="utf-8") as out:
+                out.write(json.dumps(self._plan, indent=1))
+            sync(fresh)
+            os.replace(fresh, place)
+            sync(self._folder)
+        except OSError as error:
+            raise StorageError(f"{place} cannot be written: {error}. Choose another folder with --run.") from error
 
     def __exit__(self, *exc: object) -> None:
         self._lock.close()
@@ -279,6 +328,8 @@ def _write(folder: Path, comparison: Comparison, rows: Sequence[Row], contenders
     if len({one.config.task.fitness for one in contenders}) > 1:
         return
     tracks = {one.name: [row.curve for row in rows if row.name == one.name and row.curve] for one in contenders}
+    if not any(tracks.values()):
+        return  # nobody had a best while a step was told
     unit = "evaluations" if comparison.unit == "seconds" else comparison.unit
     most = max(row.curve[-1][0] for row in rows if row.curve) if comparison.unit == "seconds" else comparison.amount
     curves = {name: curve(some, most) for name, some in tracks.items() if some}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import importlib
 import json
+import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from typer.testing import CliRunner
 import llmevo
 from llmevo.cli.app import app
 from llmevo.comparing import acompare
-from llmevo.core import ConfigError, Interrupted, RunHeld
+from llmevo.core import BudgetExhausted, ConfigError, Interrupted, RunHeld, StorageError
 from llmevo.engine.brake import Brake
 from llmevo.report.comparison import Row, compare, rows_of
 from llmevo.report.curves import as_csv, as_svg, curve
@@ -120,20 +123,18 @@ def test_a_kill_in_between_costs_one_row_and_a_cut_line_is_read_again(place: Pat
     assert again.comparison.differences == whole.comparison.differences
 
 
-def test_an_interruption_pauses_the_comparison(place: Path) -> None:
+def test_an_interruption_leaves_a_comparison_that_goes_on(place: Path) -> None:
     brake = Brake()
 
     def stop(name: str, seed: int, number: int, of: int) -> None:
         if number == 2:
             brake.pull(Interrupted("enough"))
 
-    try:
-        files = [place / "ga.yaml", place / "climber.yaml"]
-        work = acompare(files, seeds=2, budget="evaluations=12", run=place / "cmp", on_run=stop, brake=brake)
-        found = asyncio.run(work)
-        assert found.pause is not None and found.missing == 3
-    except Interrupted:
-        pass
+    files = [place / "ga.yaml", place / "climber.yaml"]
+    work = acompare(files, seeds=2, budget="evaluations=12", run=place / "cmp", on_run=stop, brake=brake)
+    with pytest.raises(Interrupted, match="enough"):
+        asyncio.run(work)
+    assert [(one.name, one.seed) for one in rows_of(place / "cmp" / "rows.jsonl")] == [("ga", 0)]
     assert go(place, seeds=2).missing == 0
 
 
@@ -157,6 +158,30 @@ def test_seconds_end_a_run_and_what_was_found_by_then_counts(place: Path) -> Non
     assert found.missing == 0 and found.pause is None
     assert all(line.seconds >= 4 and line.evaluations >= 2 for line in found.comparison.lines)
     assert "dev score by" in (place / "cmp" / "curves.svg").read_text()
+
+
+def test_another_budget_that_is_spent_first_pauses_and_makes_no_row(place: Path) -> None:
+    for name, recipe in (("ga", "evoprompt-ga"), ("climber", "one-plus-one")):
+        file(place, name, recipe=recipe, budget={"evaluations": 6})
+    found = go(place, seeds=1, budget="seconds=600")
+    assert isinstance(found.pause, BudgetExhausted) and found.missing == 2
+
+
+def test_the_common_budget_takes_the_place_of_an_equal_stop(place: Path) -> None:
+    for name, recipe in (("ga", "evoprompt-ga"), ("climber", "one-plus-one")):
+        file(place, name, recipe=recipe, stop={"evaluations": 5})
+    assert all(line.evaluations > 8 for line in go(place, seeds=1).comparison.lines)
+
+
+def test_without_any_curve_there_are_tables_and_no_figure(place: Path) -> None:
+    go(place, seeds=1)
+    folder = place / "cmp"
+    kept = [replace(one, curve=()) for one in rows_of(folder / "rows.jsonl")]
+    (folder / "rows.jsonl").write_text("".join(one.dump() + "\n" for one in kept))
+    for name in ("table.md", "curves.csv", "curves.svg"):
+        (folder / name).unlink()
+    assert go(place, seeds=1).missing == 0
+    assert (folder / "table.md").exists() and not (folder / "curves.svg").exists() and not (folder / "curves.csv").exists()
 
 
 def test_the_command(place: Path) -> None:
@@ -183,6 +208,8 @@ TASK = BASE["task"]
         ({"budget": {"evaluations": 5}}, {}, "its budget is evaluations: 5, and 12 is compared"),
         ({"budget": {"calls": 5}}, {}, "differ in budget.calls"),
         ({"stop": {"target": 0.9}}, {}, "differ in stop.target"),
+        ({"stop": {"evaluations": 5}}, {}, "differ in stop.evaluations"),
+        ({"racing": True}, {}, "counts every lap as an evaluation.*compare by calls or tokens"),
         ({}, {"budget": None}, "equal in what"),
         ({}, {"budget": "evaluation=5"}, "did you mean 'evaluations'"),
         ({}, {"budget": "evaluations"}, "write unit=number"),
@@ -216,6 +243,55 @@ def test_names_and_folders_that_are_taken_are_refused(place: Path) -> None:
     with pytest.raises(RunHeld):
         go(place)
     held.close()
+
+
+def test_other_contents_of_the_same_file_of_cases_are_noticed(place: Path) -> None:
+    go(place, seeds=1)
+    cases = place / "cases.jsonl"
+    cases.write_text(cases.read_text().replace("lamp", "sofa"))
+    with pytest.raises(ConfigError, match=r"another comparison \(cases or scorer differ"):
+        go(place, seeds=1)
+
+
+def test_another_scorer_under_the_same_name_is_noticed(place: Path) -> None:
+    def written(text: str) -> None:
+        (place / "kind_scorer.py").write_text(f"def score(answer, case):\n    return float({text})\n")
+        sys.modules.pop("kind_scorer", None)
+        importlib.invalidate_caches()
+
+    for name, recipe in (("ga", "evoprompt-ga"), ("climber", "one-plus-one")):
+        file(place, name, recipe=recipe, task={**TASK, "scorer": "kind_scorer:score"})
+    written("answer.strip() == case.target")
+    go(place, seeds=1)
+    written("answer.strip() == str(case.target).strip() or 0.0")
+    with pytest.raises(ConfigError, match=r"another comparison \(cases or scorer differ"):
+        go(place, seeds=1)
+
+
+def test_the_plan_is_written_once_and_a_damaged_one_is_said(place: Path) -> None:
+    folder = place / "cmp"
+    folder.mkdir()
+    (folder / "lock").touch()
+    (folder / "compare.new").write_text("{")
+    go(place, seeds=1)
+    plan = folder / "compare.json"
+    assert not (folder / "compare.new").exists()
+    before = plan.stat().st_mtime_ns, plan.stat().st_ino
+    go(place, seeds=1)
+    assert (plan.stat().st_mtime_ns, plan.stat().st_ino) == before
+    for text in ("{", "[]", '{"files": {}}'):
+        plan.write_text(text)
+        with pytest.raises(StorageError, match="choose another folder"):
+            go(place, seeds=1)
+        assert plan.read_text() == text
+        hold(folder).close()
+
+
+def test_a_folder_of_something_else_is_left_as_it_is(place: Path) -> None:
+    before = sorted(place.iterdir())
+    with pytest.raises(ConfigError, match="not empty"):
+        go(place, run=place)
+    assert sorted(place.iterdir()) == before
 
 
 def test_budgets_of_the_files_count_when_they_agree(place: Path) -> None:
