@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmevo.report.pairing import Difference, corrected, difference, generator, mean_of
+from llmevo.report.pairing import Difference, corrected, difference, gap_of, generator, mean_of
 from llmevo.report.statistics import Interval
 
 if TYPE_CHECKING:
@@ -148,9 +148,9 @@ def _line(name: str, rows: Sequence[Row]) -> Line:
     import numpy as np
 
     dev, test = _table(rows, "dev"), _table(rows, "test")
-    gap = dev.mean(axis=1, keepdims=True) - test.mean(axis=1, keepdims=True)
     means = [float(np.mean([getattr(row, cost) for row in rows])) for cost in ("evaluations", "calls", "tokens", "seconds")]
-    scores = [mean_of(table, generator(part, name)) for part, table in (("dev", dev), ("test", test), ("optimism", gap))]
+    scores = [mean_of(table, generator(part, name)) for part, table in (("dev", dev), ("test", test))]
+    scores.append(gap_of(dev, test, generator("optimism", name)))
     return Line(name, len(rows), scores[0], scores[1], scores[2], *means)
 
 

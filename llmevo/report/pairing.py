@@ -59,6 +59,22 @@ def mean_of(table: NDArray[np.float64], rng: np.random.Generator) -> Interval:
     return Interval(float(table.mean()), float(low), float(high), table.shape[0])
 
 
+def gap_of(a: NDArray[np.float64], b: NDArray[np.float64], rng: np.random.Generator) -> Interval:
+    """How far the mean of `a` is above that of `b`, each with cases of its own; row by row the same seed. Seeds and both sets of cases are
+    drawn anew."""
+    import numpy as np
+
+    runs = len(a)
+    by_run = rng.multinomial(runs, np.full(runs, 1 / runs), size=RESAMPLES) / runs
+    means = []
+    for table in (a, b):
+        cases = table.shape[1]
+        by_case = rng.multinomial(cases, np.full(cases, 1 / cases), size=RESAMPLES) / cases
+        means.append(((by_run @ table) * by_case).sum(axis=1))
+    low, high = np.quantile(means[0] - means[1], [0.025, 0.975])
+    return Interval(float(a.mean() - b.mean()), float(low), float(high), runs)
+
+
 def difference(a: NDArray[np.float64], b: NDArray[np.float64], rng: np.random.Generator) -> Difference:
     """How far `a` is above `b`: both (runs, cases), row by row the same seed, column by column the same case."""
     return together([(a, b)], rng)

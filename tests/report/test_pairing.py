@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llmevo.report.pairing import Difference, corrected, difference, generator, mean_of, together
+from llmevo.report.pairing import Difference, corrected, difference, gap_of, generator, mean_of, together
 
 
 def table(seed: int, share: float, runs: int = 10, cases: int = 200) -> np.ndarray:
@@ -55,3 +55,9 @@ def test_tasks_count_the_same_whatever_their_size() -> None:
     assert found.mean == pytest.approx(((large[0] - large[1]).mean() + (small[0] - small[1]).mean()) / 2)
     assert found.cases == 420 and found.runs == 10
     assert mean_of(table(1, 0.9), generator("m")).n == 10
+
+
+def test_the_gap_between_two_sets_of_cases_is_unsure_also_where_all_seeds_agree() -> None:
+    dev, test = np.tile([1.0, 1.0, 0.0, 1.0], (3, 1)), np.tile([0.0, 1.0, 0.0, 1.0, 0.0], (3, 1))
+    gap = gap_of(dev, test, generator("gap"))
+    assert gap.mean == pytest.approx(0.75 - 0.4) and gap.low < gap.mean - 0.2 and gap.high > gap.mean + 0.2 and gap.n == 3
