@@ -149,7 +149,7 @@ def _labels(splits: Splits) -> tuple[str, ...]:
 def _splits(config: TaskConfig, seed: int, near: Path | None) -> Splits:
     where = config.cases.path or config.cases.dataset or "the cases"
     for key, one in (("task.cases", config.cases), ("task.test", config.test)):
-        if isinstance(one, CasesConfig) and one.path and "split" in one.model_fields_set:
+        if isinstance(one, CasesConfig) and one.path and one.split != CasesConfig.model_fields["split"].default:
             raise ConfigError(
                 f"{key}: a file has no splits, `split` belongs to `dataset`: leave it out; test cases of their own go under `task.test`"
             )

@@ -365,6 +365,7 @@ OTHER: dict[str, Any] = {
     "task.cases.labels": ["bad", "good"],
     "task.cases.dataset": None,
     "cache": "cache.sqlite",
+    "task.cases.split": None,  # of a file it is refused before
     "genome": None,
     "stop.within": None,
     "racing": True,
