@@ -7,15 +7,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from llmevo import runs
-from llmevo.config import RunConfig, Task, load_task, read_config
-from llmevo.config.assemble import assemble, content
+from llmevo.config import RunConfig, Task
+from llmevo.config.assemble import assemble
 from llmevo.config.reading import resolved
+from llmevo.contending import Contender, Unit, common_budget, comparable, contender_of, limited, said_by
 from llmevo.core import BudgetExhausted, ConfigError, Context, Pause, Seed, StorageError
 from llmevo.core.blocking import blocking
-from llmevo.core.resolve import nearest
 from llmevo.engine import Told
 from llmevo.engine.brake import Brake
 from llmevo.llm.build import Connections
@@ -26,20 +26,7 @@ from llmevo.storage.database import Database
 from llmevo.storage.folder import LOCK, RECORD, hold
 from llmevo.storage.opening import sync
 
-Unit = Literal["evaluations", "calls", "tokens", "seconds"]
-UNITS: tuple[Unit, ...] = get_args(Unit)
 ROWS, PLAN, UNFINISHED = "rows.jsonl", "compare.json", "compare.new"
-MATINGS = 20_000
-"""Births that a recipe plans at most; the budget ends it sooner."""
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One run file."""
-
-    name: str
-    config: RunConfig
-    task: Task
 
 
 @dataclass(frozen=True)
@@ -72,9 +59,9 @@ async def acompare(
     same call goes on where it was stopped, and does only what is missing. `on_run(name, seed, number, of)` is called before each run.
     Raises `ConfigError` for what cannot be compared, before anything is paid.
     """
-    contenders = [_contender(Path(file), sets) for file in files]
-    unit, amount = _budget(budget, contenders)
-    _comparable(contenders, unit)
+    contenders = [contender_of(Path(file), sets) for file in files]
+    unit, amount = common_budget(budget, contenders)
+    comparable(contenders, unit)
     if seeds < 1:
         raise ConfigError(f"seeds: at least one, not {seeds}")
     folder = Path(run)
@@ -108,7 +95,7 @@ async def _row(
     one: Contender, seed: int, unit: Unit, amount: float, folder: Path, env: Mapping[str, str] | None, brake: Brake | None
 ) -> Row | Pause:
     """One run to its end, and its winner on both sets of cases by the scorer of the task; or why it has not ended."""
-    config = _limited(one.config, seed, unit, amount)
+    config = limited(one.config, seed, unit, amount)
     track: list[tuple[float, float]] = []
 
     def told(now: Told[Any]) -> None:
@@ -157,102 +144,6 @@ async def _scores(
     return found
 
 
-def _limited(config: RunConfig, seed: int, unit: Unit, amount: float) -> RunConfig:
-    """The configuration of one run: its seed, the common budget, and steps enough to use it."""
-    settings = dict(config.settings)
-    if "steps" in settings:
-        most = min(MATINGS, 2 * int(amount)) if unit != "seconds" else MATINGS
-        settings["steps"] = -(-most // int(settings.get("population", 1)))
-    update: dict[str, Any] = {"seed": seed, "settings": settings}
-    if unit == "seconds":
-        update["budget"] = config.budget.model_copy(update={"seconds": amount})
-    else:
-        update["budget"] = config.budget.model_copy(update={unit: None})
-        stop: dict[str, Any] = {"within": {unit: int(amount)}}
-        if unit == "evaluations":
-            stop["evaluations"] = None  # the common budget says it
-        update["stop"] = config.stop.model_copy(update=stop)
-    return config.model_copy(update=update)
-
-
-def _contender(file: Path, sets: Sequence[str]) -> Contender:
-    config = read_config(file, sets)
-    return Contender(file.stem, config, load_task(config.task, seed=config.seed, near=file.parent))
-
-
-def _budget(given: str | Mapping[str, float] | None, contenders: Sequence[Contender]) -> tuple[Unit, float]:
-    """The unit and the amount: as given, or what the files say, if they say the same."""
-    if isinstance(given, str):
-        name, _, text = given.partition("=")
-        try:
-            given = {name: float(text)}
-        except ValueError:
-            raise ConfigError(f"budget {given!r}: write unit=number, e.g. evaluations=200; units: {', '.join(UNITS)}") from None
-    if given is None:
-        said = [{unit: getattr(one.config.budget, unit) for unit in UNITS} for one in contenders]
-        given = {unit: amount for unit, amount in said[0].items() if amount is not None}
-        if len(given) != 1:
-            what = f"the files limit {' and '.join(given)}" if given else "the files do not say"
-            raise ConfigError(f"equal in what? {what}: give one budget, e.g. --budget evaluations=200; units: {', '.join(UNITS)}")
-    if len(given) != 1:
-        raise ConfigError(f"one budget is held equal, not {len(given)}; units: {', '.join(UNITS)}")
-    unit, amount = next(iter(given.items()))
-    if unit not in UNITS:
-        raise ConfigError(f"budget: {unit!r} is no unit of a comparison{nearest(unit, UNITS)}")
-    if not amount > 0 or (unit != "seconds" and amount != int(amount)):
-        raise ConfigError(f"budget: {unit} must be a positive {'number' if unit == 'seconds' else 'whole number'}, not {amount:g}")
-    for one in contenders:
-        own = getattr(one.config.budget, unit)
-        if own is not None and own != amount:
-            raise ConfigError(f"{one.name}: its budget is {unit}: {own:g}, and {amount:g} is compared: make them equal, or leave it out")
-    return next(known for known in UNITS if known == unit), float(amount)
-
-
-def _comparable(contenders: Sequence[Contender], unit: Unit) -> None:
-    """Refuses what would not be a comparison, with the cure."""
-    names = [one.name for one in contenders]
-    if len(contenders) < 2:
-        raise ConfigError(f"{len(contenders)} run file given: a comparison needs at least two")
-    if len(set(names)) < len(names):
-        raise ConfigError(f"two run files have the same name ({', '.join(sorted(names))}): rename one; it stands in the tables")
-    for one in contenders:
-        if not one.task.test:
-            raise ConfigError(f"{one.name}: there are no test cases; keep some apart, e.g. `task: {{test: 0.5}}`, or name a file of them")
-    racing = [one.name for one in contenders if one.config.racing is not None]
-    if unit == "evaluations" and 0 < len(racing) < len(names):
-        raise ConfigError(
-            f"{', '.join(racing)}: a race counts every lap as an evaluation, and the others count whole ones: compare by calls or "
-            f"tokens, e.g. --budget calls=2000, or let all files race"
-        )
-    first = contenders[0]
-    for one in contenders[1:]:
-        for what, cure in (
-            ("test cases", "give all files the same `task.cases`, `dev`, `test` and `seed`"),
-            ("examples to learn from", "give all files the same `task.cases`, `dev` and `seed`"),
-            ("scorer", "give all files the same `task.scorer`"),
-        ):
-            if _said(first, what) != _said(one, what):
-                raise ConfigError(f"{first.name} and {one.name} do not have the same {what}: {cure}")
-        for section in ("budget", "stop"):
-            common = {unit} if section == "budget" else set()  # that one is held equal for them
-            mine, theirs = (getattr(each.config, section).model_dump(exclude=common) for each in (first, one))
-            differ = sorted(name for name in mine if mine[name] != theirs[name])
-            if differ:
-                raise ConfigError(
-                    f"{first.name} and {one.name} differ in {section}.{f', {section}.'.join(differ)}: make them equal, or leave them out"
-                )
-
-
-def _said(one: Contender, what: str) -> Any:
-    """What has to be the same. Cases that are set apart to draw examples from are there to learn from, too."""
-    if what == "test cases":
-        return content(one.task.test)
-    if what == "scorer":
-        return one.config.model_dump(mode="json")["task"]["scorer"], getattr(one.task.scorer, "key", "")
-    known = [*one.task.dev, *(one.task.shots.pool if one.task.shots else ())]
-    return content(sorted(known, key=lambda case: case.id))
-
-
 class _Held:
     """The folder of a comparison, for one process; it holds this comparison or none yet."""
 
@@ -260,7 +151,7 @@ class _Held:
         self._folder = folder
         free = ("steps", "in_flight", "cache")
         files = {one.name: {k: v for k, v in resolved(one.config).items() if k not in free} for one in contenders}
-        said = {one.name: [_said(one, what) for what in ("test cases", "examples to learn from", "scorer")] for one in contenders}
+        said = {one.name: [said_by(one, what) for what in ("test cases", "examples to learn from", "scorer")] for one in contenders}
         self._plan = json.loads(json.dumps({"unit": unit, "amount": amount, "files": files, "content": said}, default=str))
 
     def __enter__(self) -> None:

@@ -21,7 +21,8 @@ FLOORS = {
     "recipes": 5,
     "config": 6, "refined": 7,
     # The top floor, from the inside out: a configured run or a refinement, the Python face, what is printed, the commands.
-    "voting": 5, "winning": 5, "runs": 7, "refining": 8, "comparing": 8, "face": 8, "console": 9, "cli": 10, "__main__": 11, "__init__": 11,
+    "voting": 5, "winning": 5, "runs": 7, "exporting": 7, "refining": 8, "contending": 7,
+    "comparing": 8, "face": 8, "console": 9, "cli": 10, "__main__": 11, "__init__": 11,
     # Fakes and toys for users' tests: it may use everything below a configuration, and nothing imports it.
     "testing": 5,
 }  # fmt: skip

@@ -82,7 +82,7 @@ def _scores(summary: Summary) -> str:
 def _best_parts(summary: Summary, folder: Path, output: Path | None, as_json: bool) -> None:
     """The parts of a product: shown, or written as a text file or a PEFT folder each."""
     from llmevo import console
-    from llmevo.runs import export_parts
+    from llmevo.exporting import export_parts
 
     assert summary.best is not None
     if output is not None:
@@ -100,7 +100,7 @@ def _best_parts(summary: Summary, folder: Path, output: Path | None, as_json: bo
 
 def _best_adapter(genome: Any, folder: Path, output: Path | None, summary: Summary, as_json: bool, vote: bool) -> None:
     from llmevo import console
-    from llmevo.runs import export_best
+    from llmevo.exporting import export_best
 
     written = None if output is None else export_best(folder, output, vote=vote)
     if as_json:

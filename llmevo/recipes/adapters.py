@@ -8,8 +8,9 @@ from pathlib import Path
 from llmevo.breeding import Chain, Either, Given
 from llmevo.core import ConfigError, Seed, Variation
 from llmevo.library import load_operator
+from llmevo.weights.distributions import Combined
 from llmevo.weights.genome import AdapterGenome
-from llmevo.weights.variations import Combined, Differ, Graft, Inherit, Merge, Mixed, Noise
+from llmevo.weights.variations import Differ, Graft, Inherit, Merge, Mixed, Noise
 
 
 class AdapterKit:

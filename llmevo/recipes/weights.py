@@ -40,8 +40,9 @@ from llmevo.strategies import (
     alternate,
     sequence,
 )
+from llmevo.weights.distributions import Combined, Member, Update
 from llmevo.weights.genome import AdapterGenome
-from llmevo.weights.variations import Combined, Inherit, Member, Merge, Mixed, Noise, Scale, Split, Update
+from llmevo.weights.variations import Inherit, Merge, Mixed, Noise, Scale, Split
 
 G = AdapterGenome
 Method = Literal["linear", "task-arithmetic", "ties", "dare", "dare-ties", "della", "breadcrumbs", "slerp"]

@@ -95,4 +95,7 @@ def test_a_loaded_data_set_knows_its_split() -> None:
 
 
 def test_what_selects_may_have_any_other_name() -> None:
-    not_test([Case("1", "x", "y")], "cases", split="train", path="data/dev.txt")
+    cases = [Case("1", "x", "y")]
+    not_test(cases, "cases", split="train", path="data/dev.txt")
+    with pytest.raises(ConfigError):
+        not_test(cases, "cases", split="test", path="data/dev.txt")

@@ -96,7 +96,7 @@ def test_four_hundred_mixtures_of_ten_experts_fit_into_100_kb() -> None:
     import asyncio
 
     from llmevo.core import Context, Seed
-    from llmevo.weights.variations import Combined
+    from llmevo.weights.distributions import Combined
 
     experts = tuple(AdapterGenome.expert(f"an expert of a longer name {i}", content_key([i])) for i in range(10))
     rng, record = Seed.of(1).rng(), Record()

@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 
 from typer.testing import CliRunner
 
-from llmevo import runs
+from llmevo import exporting, runs
 from llmevo.cli.app import app
 from llmevo.core import ConfigError
 from llmevo.report.doctor import examine
@@ -47,7 +47,7 @@ def test_prompt_and_adapter_evolve_together_and_the_run_is_repeated_and_written(
     assert (place / "best" / "prompt.txt").read_text().strip() == result.best.genome.taken("prompt").text
     assert load_expert(place / "best" / "adapter").base == "embedded"
     with pytest.raises(ConfigError, match="not empty"):
-        runs.export_parts(folder, place / "best")
+        exporting.export_parts(folder, place / "best")
     shown = json.loads(CliRunner().invoke(app, ["show", str(folder), "--json"]).output)
     assert set(shown["best"]["parts"]) == {"prompt", "adapter"}
 

@@ -17,10 +17,11 @@ from llmevo.storage.blobs import MemoryBlobs
 from llmevo.storage.genomes import Genomes
 from llmevo.testing.contracts import check_variation
 from llmevo.weights.build import Builder
+from llmevo.weights.distributions import Combined, Member, Update
 from llmevo.weights.ensemble import chosen, plurality, released, score
 from llmevo.weights.genome import AdapterGenome
 from llmevo.weights.operators import OPERATORS
-from llmevo.weights.variations import Combined, Differ, Inherit, Member, Merge, Mixed, Noise, Scale, Split, Update, shares
+from llmevo.weights.variations import Differ, Inherit, Merge, Mixed, Noise, Scale, Split, shares
 from tests.weights.helpers import deltas, far
 from tests.weights.problem import EXPERTS, LEAVES, SEED, Near, go, journal, kit
 

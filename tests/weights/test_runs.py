@@ -12,7 +12,7 @@ import yaml
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from llmevo import runs  # noqa: E402
+from llmevo import exporting, runs  # noqa: E402
 from llmevo.config import KINDS, check_config, load_task, read_config  # noqa: E402
 from llmevo.core import ConfigError, Seed  # noqa: E402
 from llmevo.face import evolve_adapters  # noqa: E402
@@ -86,7 +86,7 @@ def test_from_a_run_file_to_a_peft_folder(place: Path) -> None:
     assert asyncio.run(run(place, None)).outcome.history == result.outcome.history
     assert runs.replay_run(*loaded(place), folder).history == result.outcome.history
     assert not examine(folder).problems
-    out = runs.export_best(folder, place / "best")
+    out = exporting.export_best(folder, place / "best")
     saved = load_expert(out)
     assert saved.base == "embedded" and set(saved.adapter) == set(MODULES)
     peft = pytest.importorskip("peft")
@@ -151,10 +151,10 @@ def test_the_best_vote(place: Path) -> None:
     asked = count_passes()
     again = asyncio.run(run(place, folder, **more))
     assert again.vote == result.vote == summarise(folder, KINDS).vote and count_passes() == asked, "it is read, not counted again"
-    out = runs.export_best(folder, place / "voters", vote=True)
+    out = exporting.export_best(folder, place / "voters", vote=True)
     assert sorted(one.name for one in out.iterdir()) == [str(i + 1) for i in range(result.vote.size)]
     assert result.export_vote(place / "again").is_dir()
-    best = load_expert(runs.export_best(folder, place / "best"))
+    best = load_expert(exporting.export_best(folder, place / "best"))
     assert content(load_expert(out / "1").adapter) == content(best.adapter)
 
 
@@ -232,7 +232,7 @@ def test_an_expert_that_changed_is_noticed_at_the_export(place: Path) -> None:
     shutil.rmtree(place / "pool" / "e2")
     expert(place / "pool" / "e2", 77)
     with pytest.raises(ConfigError, match=r"the expert in .*e2 is not the one that this run began with"):
-        runs.export_best(folder, place / "late")
+        exporting.export_best(folder, place / "late")
     assert not (place / "late").exists()
 
 
@@ -253,7 +253,7 @@ def test_nobody_votes_where_the_recipe_does_not_say_so(place: Path) -> None:
     with pytest.raises(LookupError, match="nobody voted"):
         result.export_vote(place / "x")
     with pytest.raises(ConfigError, match="nobody voted"):
-        runs.export_best(folder, place / "x", vote=True)
+        exporting.export_best(folder, place / "x", vote=True)
 
 
 def untold(place: Path) -> None:
