@@ -69,6 +69,15 @@ class Search:
     """How the best vote at the end, with a recipe that lets them."""
 
 
+def text_kit(task: Task, models: Mapping[str, Model], seed: Seed, **more: Any) -> TextKit:
+    """The kit of a task's prompts, with the operator models among `models`. `more` are further settings of the kit, or others in place."""
+    settings: dict[str, Any] = {
+        "seeds": task.seeds, "cases": task.dev, "description": task.description, "vocabulary": task.vocabulary, "slots": task.slots,
+        "near": task.near, "more": [model for role, model in models.items() if role.startswith("operator ")],
+    }  # fmt: skip
+    return TextKit(llm=models.get("operator"), seed=seed, **{**settings, **more})
+
+
 def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
     """The search of a configuration. Opens no connection; raises `ConfigError` for a missing key, model, operator or setting."""
     task, fresh = set_apart(config, task)
@@ -91,19 +100,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
     models |= writers_of(config, task, connections)
     seed = Seed.of(config.seed)
     scorer = scorer_of(config, task, connections, models, seed)
-    kit = TextKit(
-        task.seeds,
-        models.get("operator"),
-        seed=seed,
-        cases=task.dev,
-        description=task.description,
-        vocabulary=task.vocabulary,
-        slots=task.slots,
-        near=task.near,
-        shots=task.shots,
-        shot_rate=task.shot_rate,
-        more=[model for role, model in models.items() if role.startswith("operator ")],
-    )
+    kit = text_kit(task, models, seed, shots=task.shots, shot_rate=task.shot_rate)
     plan: Plan[TextGenome] = planned(config.recipe, kit, config.settings, task.near)
 
     def evaluator(cases: tuple[Case, ...]) -> Evaluator[TextGenome]:

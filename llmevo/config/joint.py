@@ -7,7 +7,7 @@ from typing import Any
 
 from llmevo.breeding import Product
 from llmevo.config.adapters import Evaluators, bench_of
-from llmevo.config.assemble import Search, content, scorer_of, stops_of, told_by, writers_of
+from llmevo.config.assemble import Search, content, scorer_of, stops_of, text_kit, told_by, writers_of
 from llmevo.config.schema import RunConfig
 from llmevo.config.task import Task
 from llmevo.core import ConfigError, Evaluate, Seed
@@ -17,7 +17,6 @@ from llmevo.llm.build import Connections, Model
 from llmevo.recipes import ADAPTERS, Plan, planned
 from llmevo.recipes.adapters import AdapterKit
 from llmevo.recipes.products import ProductKit, ShotsKit
-from llmevo.recipes.text import TextKit
 from llmevo.text.shots import PROMPT, SHOTS, with_shots
 
 ADAPTER = "adapter"
@@ -45,17 +44,7 @@ def assemble_joint(config: RunConfig, task: Task, fresh: Sequence[Case], connect
     bench, seed, near = bench_of(config, task), Seed.of(config.seed), task.near
     writes = PROMPT in config.genome
     models: dict[str, Model] = writers_of(config, task, connections) if writes else {}
-    texts = TextKit(
-        task.seeds if writes else (task.seeds or ("",)),
-        models.get("operator"),
-        seed=seed,
-        cases=task.dev,
-        description=task.description,
-        vocabulary=task.vocabulary,
-        slots=task.slots,
-        near=near,
-        more=[model for role, model in models.items() if role.startswith("operator ")],
-    )
+    texts = text_kit(task, models, seed, seeds=task.seeds if writes else (task.seeds or ("",)))
     kits: dict[str, Any] = {PROMPT: texts}
     if task.shots is not None:
         kits[SHOTS] = ShotsKit(task.shots, seed=seed, near=near)
