@@ -20,6 +20,7 @@ from llmevo.engine import evolve, stop
 from llmevo.engine.loop import Told
 from llmevo.recipes import planned
 from llmevo.recipes.adapters import AdapterKit
+from llmevo.report.summary import title
 from llmevo.storage.blobs import MemoryBlobs
 from llmevo.storage.database import Database
 from llmevo.storage.journal import Journal
@@ -170,8 +171,11 @@ def of_portfolio(found: Found, experts: int) -> dict[str, AdapterGenome]:
     """The entries of a portfolio by name, from its births in their order: experts, soups, strengths, base, average, random mixtures."""
     pool, rest = found.births[:experts], found.births[experts:]
     single = ranked(pool)[0]
-    soups, scaled = ([one for one in rest if one.variation.startswith(kind)] for kind in ("linear(", "scale("))
-    base, average = [one for one in rest if one.variation.startswith("combined(")]
+
+    def titled(name: str) -> list[Individual[AdapterGenome]]:
+        return [one for one in rest if title(one.variation) == name]
+
+    soups, scaled, (base,), (average,) = map(titled, ("greedy soup", "expert, scaled", "base", "average"))
 
     def last_best(some: Sequence[Individual[AdapterGenome]]) -> AdapterGenome:
         return max(enumerate(some), key=lambda pair: (pair[1].fitness.value, pair[0]))[1].genome

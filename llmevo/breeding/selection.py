@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from llmevo.breeding.shaping import Shaping, flat, linear_rank, proportional
-from llmevo.breeding.succession import standings
+from llmevo.breeding.succession import genome_key, standings
 from llmevo.core import G, Individual, View, common_cases, standing
 
 
@@ -170,9 +170,12 @@ swarm = Roles(("self", "previous", "own_best", "best", "worst"))
 
 def distinct(population: Sequence[Individual[G]]) -> list[Individual[G]]:
     """The population with one individual per genome, the first of each."""
+    keys = list(map(genome_key, population))
+    if len(set(keys)) == len(keys):
+        return list(population)
     seen: dict[str, Individual[G]] = {}
-    for one in population:
-        seen.setdefault(one.genome.key, one)
+    for key, one in zip(keys, population, strict=True):
+        seen.setdefault(key, one)
     return list(seen.values())
 
 

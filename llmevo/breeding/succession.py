@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from llmevo.core import ConfigError, G, Individual, common_cases, living, standing
+
+genome_key: Callable[[Individual[Any]], str] = attrgetter("genome.key")
+_seat = attrgetter("seat")
 
 Score = Any
 Niches = Callable[[Sequence[Individual[Any]]], Sequence[Mapping[Hashable, Score]]]
@@ -17,6 +21,8 @@ Niches = Callable[[Sequence[Individual[Any]]], Sequence[Mapping[Hashable, Score]
 
 def compete(field: Sequence[Individual[G]], niches: Niches, keep: int = 1) -> list[Individual[G]]:
     """The best `keep` of every niche, in the order of the field. Ties go to those who come first: the incumbents."""
+    if keep == 1:
+        return _champions(field, niches)
     entries: dict[Hashable, list[tuple[Score, int]]] = {}
     for i, places in enumerate(niches(field)):
         for niche, score in places.items():
@@ -25,8 +31,6 @@ def compete(field: Sequence[Individual[G]], niches: Niches, keep: int = 1) -> li
     for rivals in entries.values():
         if len(rivals) <= keep:
             winners.update(i for _, i in rivals)
-        elif keep == 1:
-            winners.add(max(rivals, key=lambda rival: (rival[0], -rival[1]))[1])
         else:
             rivals.sort(key=lambda rival: rival[1])
             rivals.sort(key=lambda rival: rival[0], reverse=True)
@@ -34,9 +38,21 @@ def compete(field: Sequence[Individual[G]], niches: Niches, keep: int = 1) -> li
     return [one for i, one in enumerate(field) if i in winners]
 
 
+def _champions(field: Sequence[Individual[G]], niches: Niches) -> list[Individual[G]]:
+    """`compete` for one place a niche. With many niches nearly everybody has one to himself, so no rivals are gathered."""
+    best: dict[Hashable, tuple[Score, int]] = {}
+    for i, places in enumerate(niches(field)):
+        for niche, score in places.items():
+            holder = best.get(niche)
+            if holder is None or score > holder[0]:
+                best[niche] = (score, i)
+    winners = {i for _, i in best.values()}
+    return [one for i, one in enumerate(field) if i in winners]
+
+
 def contenders(population: Sequence[Individual[G]], births: Sequence[Individual[G]]) -> list[Individual[G]]:
     """Incumbents, then the living newborns whose genome nobody holds yet."""
-    seen = {one.genome.key for one in population}
+    seen = set(map(genome_key, population))
     field = list(population)
     for one in living(births):
         if one.genome.key not in seen:
@@ -187,6 +203,8 @@ def unchanged(
 def seated(population: Iterable[Individual[G]]) -> list[Individual[G]]:
     """The population with every seat held once: who comes first keeps a seat, the others move to the lowest free ones."""
     members = list(population)
+    if len(set(map(_seat, members))) == len(members):
+        return members
     taken: set[int] = set()
     moving = []
     for i, one in enumerate(members):

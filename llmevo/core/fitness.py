@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from llmevo.core.errors import InvalidFitness
 from llmevo.core.scores import Scores, same_cases
 
 NOTHING: Mapping[str, float] = Scores({})
+
+_index = attrgetter("cases.index")
+"""What scores of the same cases share; reading it for a whole population is what comparing costs most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ def as_score(value: Any) -> float:
 def common_cases(all_of: Iterable[Fitness]) -> frozenset[str] | None:
     """The cases that every one of them was scored on; None when all were scored on the same ones (or on none)."""
     every = list(all_of)
-    if not every or len({id(one.cases.index) for one in every}) == 1:  # type: ignore[attr-defined]  # always `Scores`
+    if not every or len(set(map(id, map(_index, every)))) == 1:
         return None
     common: Set[str] = every[0].cases.keys()
     differ = False

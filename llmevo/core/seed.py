@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+@cache
+def _key_sequence() -> Callable[[int], np.random.bit_generator.ISeedSequence]:
+    """Makes seed sequences whose state is a number itself: the generator is that of `Philox(key=number)`, which would ask the operating
+    system for entropy first and throw it away. A function, so that numpy is imported with the first generator.
+    """
+    import numpy as np
+
+    class Key(np.random.bit_generator.ISeedSequence):
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray[Any, np.dtype[Any]]:
+            return np.frombuffer(self.number.to_bytes(16, "little"), "<u8").astype(dtype)
+
+    return Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +51,7 @@ class Seed:
         """A fresh generator (Philox, keyed by this seed). Local to the caller: it is never stored or shared."""
         import numpy as np
 
-        return np.random.Generator(np.random.Philox(key=self.value))
+        return np.random.Generator(np.random.Philox(_key_sequence()(self.value)))  # type: ignore[arg-type]  # typed too narrowly
 
     @classmethod
     def of(cls, number: int) -> Seed:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Generic
 
@@ -13,6 +14,8 @@ from llmevo.core.individual import Birth, G, Individual, living
 
 HALL = 16
 """How many of the best ever are remembered, so that a best one that is revised downwards has successors."""
+
+_id = attrgetter("id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class View(Generic[G]):
     def renewed(self, births: Sequence[Birth[G]]) -> tuple[list[Individual[G]], list[Individual[G]]]:
         """The population with reassessed individuals replaced by their new selves, and the living newborns."""
         again = {one.id: one for one in living(births)}
-        known = {one.id for one in (*self.population, *self.hall)}
+        known = set(map(_id, chain(self.population, self.hall)))
         return [again.get(one.id, one) for one in self.population], [one for one in again.values() if one.id not in known]
 
     def advance(
@@ -65,37 +68,43 @@ class View(Generic[G]):
         def current(one: Individual[G]) -> Individual[G]:
             return told.get(one.id, one)
 
-        new = [one for one in births if one.parents and one.id not in self.memory]
-        children = Counter(one.parents[0] for one in new if isinstance(one, Individual))
-        stillborn = Counter(one.parents[0] for one in new if not isinstance(one, Individual))
-        sitting = {one.seat: one for one in self.population}
+        children: dict[str, tuple[int, int]] = {}
+        for birth in births:
+            if birth.parents and birth.id not in self.memory:
+                lived, died = children.get(birth.parents[0], (0, 0))
+                alive = isinstance(birth, Individual)
+                children[birth.parents[0]] = (lived + alive, died + (not alive))
         memory: dict[str, Memory[G]] = {}
         for one in population:
             past = self.memory.get(one.id)
-            before = sitting.get(one.seat)
             if past is not None:
-                memory[one.id] = past
-                if told and (one.id in told or past.best.id in told or (past.previous and past.previous.id in told)):
+                if one.id in told or past.best.id in told or (past.previous and past.previous.id in told):
                     past = replace(past, previous=past.previous and current(past.previous), best=_better([current(past.best), one]))
-                    memory[one.id] = past
-                if one.id in children or one.id in stillborn:
-                    counts = (past.children + children[one.id], past.stillborn + stillborn[one.id])
-                    memory[one.id] = replace(past, children=counts[0], stillborn=counts[1])
-            elif before is not None and one.id in movers and told[one.id].seat == one.seat:
+                if one.id in children:
+                    lived, died = children[one.id]
+                    past = replace(past, children=past.children + lived, stillborn=past.stillborn + died)
+                memory[one.id] = past
+                continue
+            before = None
+            if one.id in movers and told[one.id].seat == one.seat:
+                before = next((other for other in reversed(self.population) if other.seat == one.seat), None)
+            if before is None:
+                memory[one.id] = Memory(None, one)
+            else:
                 moves = [other for other in born if other.id in movers and other.seat == one.seat]
                 memory[one.id] = Memory(current(before), _better([current(self.memory[before.id].best), *moves]))
-            else:
-                memory[one.id] = Memory(None, one)
 
-        hall = [current(one) for one in self.hall]
-        if any(one.fitness is not old.fitness for one, old in zip(hall, self.hall, strict=True)):
-            hall = _ranked(hall)
+        hall = self.hall
+        if any(one.id in told for one in hall):
+            hall = tuple(current(one) for one in hall)
+            if any(one.fitness is not old.fitness for one, old in zip(hall, self.hall, strict=True)):
+                hall = _ranked(hall)
         worst = self.worst and current(self.worst)
         for one in born:
             hall = _admit(hall, one)
             if worst is None or outranks(worst.fitness, one.fitness):
                 worst = one
-        return View(tuple(population), memory, tuple(hall), worst, self.turn)
+        return View(tuple(population), memory, hall, worst, self.turn)
 
 
 def _better(rivals: Sequence[Individual[G]]) -> Individual[G]:
@@ -107,16 +116,17 @@ def _better(rivals: Sequence[Individual[G]]) -> Individual[G]:
     return best
 
 
-def _ranked(hall: Sequence[Individual[G]]) -> list[Individual[G]]:
-    ranked: list[Individual[G]] = []
+def _ranked(hall: Sequence[Individual[G]]) -> tuple[Individual[G], ...]:
+    ranked: tuple[Individual[G], ...] = ()
     for one in hall:
         ranked = _admit(ranked, one)
     return ranked
 
 
-def _admit(hall: list[Individual[G]], one: Individual[G]) -> list[Individual[G]]:
-    """The hall with one more, after all that are at least as good: ties go to the incumbent."""
-    if any(old.genome.key == one.genome.key for old in hall):
+def _admit(hall: tuple[Individual[G], ...], one: Individual[G]) -> tuple[Individual[G], ...]:
+    """The hall with one more, after all that are at least as good: ties go to the incumbent. The same hall if there is no place for it."""
+    key = one.genome.key
+    if any(old.genome.key == key for old in hall):
         return hall
     place = next((i for i, old in enumerate(hall) if outranks(one.fitness, old.fitness)), len(hall))
-    return [*hall[:place], one, *hall[place:]][:HALL]
+    return hall if place >= HALL else (*hall[:place], one, *hall[place:])[:HALL]

@@ -77,7 +77,19 @@ async def evolve(
     progress = Progress()
     reason: str | None = None
     pause: Pause | None = None
-    telling: tuple[Future[None], Told[G]] | None = None
+    telling: deque[tuple[Future[None], Told[G]]] = deque()
+
+    async def written(most: int) -> None:
+        """Notifies of what is durable, and waits until at most so many told cohorts are not."""
+        while telling and (len(telling) > most or telling[0][0].done()):
+            future, told = telling.popleft()
+            if not future.done():
+                await asyncio.wrap_future(future)
+            future.result()
+            crash_point("after-told")
+            if told.births:
+                _notify(on_cohort, told)
+
     try:
         while True:
             while reason is None and not schedule.full:
@@ -96,35 +108,30 @@ async def evolve(
                 nursery.remember(cohort, known)
                 task = asyncio.ensure_future(nursery.deliver(cohort, known))
                 open_cohorts.append((cohort, None not in known, task))
-            if telling is not None:
-                # The next cohort is on its way meanwhile: what it records comes behind this in the file.
-                written, told = telling
-                telling = None
-                if not written.done():
-                    await asyncio.wrap_future(written)
-                written.result()
-                crash_point("after-told")
-                if told.births:
-                    _notify(on_cohort, told)
             if not open_cohorts:
+                await written(0)
                 break
             cohort, replayed, task = open_cohorts[0]
+            # The open cohorts are on their way meanwhile: what they record comes behind this in the file. Births that are there already
+            # can be told before earlier ones are durable, so that tells are committed together.
+            await written(slots if task.done() else 0)
             try:
                 births = await task
             except Pause as error:
                 reason, pause = str(error), error
+                await written(0)
                 break
             open_cohorts.popleft()
             schedule.tell(births)
             crash_point("before-told")
-            written = journal.told(cohort.j, births)
+            durable = journal.told(cohort.j, births)
             view = strategy.view
             if births:
                 pairs = list(zip(cohort.matings, births, strict=True))
                 conceived = [Usage() if mating.variation.reassess else birth.birth_usage for mating, birth in pairs]
                 paid = [_cost(mating, birth, evaluated) for mating, birth in pairs]
                 progress = progress.after(births, conceived, paid, view.best)
-            telling = written, Told(cohort, births, progress, view, replayed)
+            telling.append((durable, Told(cohort, births, progress, view, replayed)))
             if enough is not None and any(map(enough, births)):
                 reason = "a birth was enough"
                 dropped, open_cohorts = open_cohorts, deque()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic
 
 from llmevo.core import (
@@ -81,7 +81,7 @@ class Nursery(Generic[G]):
         if self._enough is not None and not self._evaluate.whole_cohort:
             await self._until_enough(cohort, births, self._enough)
         else:
-            await _all(map(one, todo) if not self._evaluate.whole_cohort else [together()])
+            await _all([together()] if self._evaluate.whole_cohort else [one(i) for i in todo])
         return _complete(births)
 
     async def _until_enough(self, cohort: Cohort[G], births: list[Birth[G] | None], enough: Enough) -> None:
@@ -134,7 +134,7 @@ class Nursery(Generic[G]):
         async def one(i: int) -> None:
             conceived[i] = await self._conceive(matings[i])
 
-        await _all(map(one, range(len(matings))))
+        await _all([one(i) for i in range(len(matings))])
         children = [(child[0], mating.cases) for child, mating in zip(conceived, matings, strict=True)]
         scores = iter(await self._score(
             [genome for genome, _ in children if genome is not None],
@@ -204,8 +204,10 @@ class Nursery(Generic[G]):
             self._scores[key].set_result(fitness)
 
 
-async def _all(work: Iterable[Awaitable[None]]) -> None:
+async def _all(work: Sequence[Awaitable[None]]) -> None:
     """Runs everything to its end, then raises the first error, if any. A cancellation cancels all of it."""
+    if len(work) == 1:
+        return await work[0]
     results = await asyncio.gather(*work, return_exceptions=True)
     errors = [result for result in results if isinstance(result, BaseException)]
     if errors:

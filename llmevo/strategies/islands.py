@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+import operator
+from collections import ChainMap, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic
+from itertools import chain
+from typing import Generic, cast
 
 from llmevo.breeding import distinct, ranked, seated
 from llmevo.core import (
@@ -24,7 +26,7 @@ from llmevo.core import (
     plan,
     standing,
 )
-from llmevo.core.view import HALL
+from llmevo.core.view import HALL, Memory
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Islands(Generic[G]):
         self._reset, self._due = reset, False
         self._resetting: _Resetting[G] | None = None
         self._resets = self._ordinal = 0
+        self._halls: tuple[list[tuple[Individual[G], ...]], tuple[Individual[G], ...]] = ([], ())
+        """The halls of the islands as they were last put together, and what came of it."""
 
     @property
     def ending(self) -> str | None:
@@ -89,17 +93,18 @@ class Islands(Generic[G]):
     def view(self) -> View[G]:
         """All islands together: every population, the best and worst of any."""
         views = [island.view for island in self.islands]
-        hall: list[Individual[G]] = ranked(distinct([one for view in views for one in view.hall]))[:HALL]
+        halls = [view.hall for view in views]
+        if len(self._halls[0]) != len(halls) or not all(map(operator.is_, halls, self._halls[0])):
+            best = ranked(distinct([one for hall in halls for one in hall]))[:HALL]
+            self._halls = halls, tuple(best)
         worst = None
         for view in views:
             if view.worst and (worst is None or outranks(worst.fitness, view.worst.fitness)):
                 worst = view.worst
-        return View(
-            tuple(one for view in views for one in view.population),
-            {key: memory for view in views for key, memory in view.memory.items()},
-            tuple(hall),
-            worst,
-        )
+        population = tuple(chain.from_iterable(view.population for view in views))
+        # Whoever lives on several islands is remembered by the last of them.
+        memory = ChainMap(*(cast("dict[str, Memory[G]]", view.memory) for view in reversed(views)))
+        return View(population, memory, self._halls[1], worst)
 
     def ask(self, n: int) -> list[Mating[G]]:
         if self._due or self._resetting:
@@ -113,7 +118,7 @@ class Islands(Generic[G]):
             asked = self.islands[i].ask(-(-(n - len(matings)) // (count - k))) if len(matings) < n else []
             if asked:
                 shares.append((i, len(asked)))
-                matings += [replace(one, deme=i) for one in asked]
+                matings += [one if one.deme == i else replace(one, deme=i) for one in asked]
         self._turn = (self._turn + n) % count
         if matings:
             self._shares.append(shares)
@@ -129,7 +134,7 @@ class Islands(Generic[G]):
         for i, size in self._shares.popleft():
             own = births[start : start + size]
             start += size
-            self.islands[i].tell([*own, *self._seat(i, self._guests[i])])
+            self.islands[i].tell([*own, *self._seat(i, self._guests[i])] if self._guests[i] else own)
             self._guests[i] = []
         self._due = self._reset is not None and self._tells % self._reset.interval == 0
 

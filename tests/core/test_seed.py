@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,3 +48,9 @@ def test_generators_are_fresh_and_independent() -> None:
     assert abs(sum(draws) / len(draws) - 0.5) < 0.03
     pairs = sum(a * b for a, b in pairwise(draws)) / (len(draws) - 1)
     assert abs(pairs - 0.25) < 0.03, "neighbouring ordinals are correlated"
+
+
+@given(st.integers(0, 2**128 - 1))
+def test_the_generator_is_philox_under_the_seed_as_key(number: int) -> None:
+    documented = np.random.Generator(np.random.Philox(key=number))
+    assert Seed(number).rng().integers(2**63, size=6).tolist() == documented.integers(2**63, size=6).tolist()

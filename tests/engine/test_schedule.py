@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +13,11 @@ from hypothesis import strategies as st
 
 from llmevo.breeding import keep_all
 from llmevo.core import Birth, Mating, Seed, View, plan
-from llmevo.engine import Schedule, stop
+from llmevo.engine import Schedule, evolve, stop
+from llmevo.engine.loop import Told
+from llmevo.storage.blobs import MemoryBlobs
+from llmevo.storage.database import Database
+from llmevo.storage.journal import Journal
 from llmevo.strategies import Founding
 from llmevo.testing.toy import Digits, Distance, Toy, fresh
 from tests.helpers import journal, run
@@ -134,3 +142,33 @@ def test_an_empty_journal_has_recorded_nothing() -> None:
     record = journal()
     assert record.recorded == 0 and not record.wrote(0) and not record.holds(0)
     record.database.close()
+
+
+def test_tells_that_are_ready_together_are_committed_together_and_observed_in_order(quick_path: Path) -> None:
+    class Counting(Database):
+        commits = 0
+
+        def _commit(self, *args: Any) -> None:
+            super()._commit(*args)
+            self.commits += 1
+
+    def observed(slots: int) -> tuple[float, list[int]]:
+        path = quick_path / f"{slots}.sqlite"
+        database = Counting(path)
+        seen: list[int] = []
+
+        def look(told: Told[Digits]) -> None:
+            with closing(sqlite3.connect(path)) as other:
+                (durable,) = other.execute("SELECT count(*) FROM told WHERE j = ?", (told.cohort.j,)).fetchone()
+            assert durable == 1, "an observer hears of what is durable, and of nothing else"
+            seen.append(told.cohort.j)
+
+        record = Journal(database, MemoryBlobs(), {Digits.kind: Digits})
+        founding = Founding([Toy(f"f{i}", fresh(), 0) for i in range(40)], seed=Seed.of(4))
+        asyncio.run(evolve(founding, Distance(), record, seed=Seed.of(4), batch=1, slots=slots, on_cohort=look))
+        database.close()
+        return database.commits / len(seen), seen
+
+    (alone, first), (together, second) = observed(1), observed(4)
+    assert first == second == list(range(40))
+    assert alone >= 1 > 0.6 > together

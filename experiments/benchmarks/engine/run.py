@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from llmevo.breeding import BestFirst, Known, Weighted, ladder, per_cell, rank, truncation, uniform
 from llmevo.core import Context, Fitness, Seed, Strategy, Usage
 from llmevo.engine import evolve, stop
@@ -26,10 +28,16 @@ from llmevo.storage.blobs import MemoryBlobs
 from llmevo.storage.database import Database
 from llmevo.storage.journal import Journal
 from llmevo.strategies import Founding, Genetic, Islands, sequence
-from llmevo.testing.toy import Digits, Toy, cross, fresh, mutate
+from llmevo.testing.toy import Digits, Toy, fresh, mutate
 
 SEED = Seed.of(0)
 DIGITS = 12
+
+
+def cross(parents: Sequence[tuple[int, ...]], rng: np.random.Generator) -> Sequence[int]:
+    """Every digit from one of the parents, then one changed. The toy's own draws digit by digit: a quarter of what is measured."""
+    rows = rng.integers(len(parents), size=DIGITS).tolist()
+    return mutate([tuple(parents[row][i] for i, row in enumerate(rows))], rng)
 
 
 def founding(count: int, seed: Seed, deme: int = 0) -> Founding[Digits]:
