@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from llmevo.breeding import distinct, ranked
@@ -19,7 +20,7 @@ Answer = Individual[TextGenome]
 
 @dataclass(frozen=True, slots=True)
 class Refined:
-    """The best answer found. Never worse than the best sample, by the check's own score."""
+    """The best answer found: never worse than the best sample by the check's own score, unless a strict check refuses that one."""
 
     answer: str | None
     """None when no answer could be checked; `reason` says why."""
@@ -75,8 +76,11 @@ class Sitting:
         """It cannot go on."""
         self.outcome = replace(self.outcome, reason=str(pause), pause=pause)
 
-    async def refined(self, spent: Usage, strict: Checked[TextGenome] | None) -> Refined:
-        """The best so far and its line; of the best ones the first that the strict check calls valid, where there is such a check."""
+    async def refined(self, spent: Usage, strict: Checked[TextGenome] | None, until: float | None = None) -> Refined:
+        """The best so far and its line. With a strict check: of all answers, best first, the one that it calls valid, if there is one.
+
+        `until` is the time of the event loop at which the strict check is no longer waited for.
+        """
         outcome, told = self.outcome, {one.genome.key for one in self._known.values()}
         unfinished = [one for key, one in self._seen.items() if key not in told and one.fitness.ok] if outcome.pause else []
         hall = ranked(distinct([*outcome.view.hall, *unfinished]))
@@ -88,9 +92,13 @@ class Sitting:
         verified: bool | None = None
         notes = best.fitness.feedback
         if strict is not None:
-            refusals = [await strict.refused(answer_of(one.genome), Context(Seed(0).fold(one.id))) for one in hall]
-            best, verified = next(((one, True) for one, why in zip(hall, refusals, strict=True) if why is None), (best, False))
-            notes = best.fitness.feedback if verified else tuple(dict.fromkeys([*notes, *(why for why in refusals[:1] if why)]))
+            # What abuses a tolerance comes in crowds that are better than any honest answer: the few best would all be of that kind.
+            answers: dict[str, Answer] = {}
+            for one in ranked([*hall, *(one for one in self._known.values() if one.fitness.ok)]):
+                answers.setdefault(answer_of(one.genome), one)
+            found, why = await _verified(answers, strict, until)
+            best, verified = found or best, found is not None
+            notes = best.fitness.feedback if verified else tuple(dict.fromkeys([*notes, why]))
         return Refined(
             answer_of(best.genome),
             best.fitness.value,
@@ -112,6 +120,21 @@ class Sitting:
             line.append(one)
             one = self._known.get(one.parents[0]) if one.parents else None
         return tuple(reversed(line))
+
+
+async def _verified(answers: Mapping[str, Answer], strict: Checked[TextGenome], until: float | None) -> tuple[Answer | None, str]:
+    """The first answer that the strict check calls valid; else None, and why the first of all is not."""
+    refusal = ""
+    try:
+        async with asyncio.timeout_at(until):
+            for answer, one in answers.items():
+                why = await strict.refused(answer, Context(Seed(0).fold(one.id)))
+                if why is None:
+                    return one, ""
+                refusal = refusal or why
+    except TimeoutError:
+        refusal = refusal or "not verified: the strict check took too long"
+    return None, refusal
 
 
 @dataclass(frozen=True)

@@ -69,13 +69,13 @@ async def arefine(
     async. `judge` is the name of a judge, or a mapping with the keys `judge` (`rubric`, `pairwise`, or a file of yours), `model`, `votes`,
     `criteria`, `good`, `weight`, `references`, `panel`. It stands in the check's place; or beside it: then the check says what is valid,
     both are objectives (`recipe="nsga2"` keeps a front of them), and the search ends at a valid answer that is `good`. `verify` is a
-    stricter check: no answer is valid against it, and of the best answers the first that it calls valid is returned; if it calls none
-    so, the best, with `verified` False. `measures` are functions of an answer, or the names `words`, `characters` and `sentence`: where it
-    lives in the grid of `map-elites`. With `stop_at_valid=False` the search goes on from valid answers to better ones. `model` may be
-    several: samples come from each, and `choose="bandit"` finds who gains most for its cost. Founders are samples of the model.
-    `settings` are those of the recipe. Without `run` nothing is left on disk; with it the search can be continued. Raises `ConfigError`
-    before anything is asked when something cannot work. A `brake` brings it to rest from outside: no new call is made, what is in flight
-    is recorded, and its reason is raised.
+    stricter check: no answer is valid against it, and of all answers the best that it calls valid is returned; if it calls none so, the
+    best, with `verified` False. It is asked again at the end, also after the deadline, for at most ten seconds. `measures` are functions
+    of an answer, or the names `words`, `characters` and `sentence`: where it lives in the grid of `map-elites`. With
+    `stop_at_valid=False` the search goes on from valid answers to better ones. `model` may be several: samples come from each, and
+    `choose="bandit"` finds who gains most for its cost. Founders are samples of the model. `settings` are those of the recipe. Without
+    `run` nothing is left on disk; with it the search can be continued. Raises `ConfigError` before anything is asked when something
+    cannot work. A `brake` brings it to rest from outside: no new call is made, what is in flight is recorded, and its reason is raised.
     """
     if deadline is not None and not deadline > 0:
         raise ConfigError(f"deadline: give seconds greater than 0, not {deadline!r}")
@@ -94,9 +94,10 @@ async def arefine(
         frozen |= {"(check)": checks.of(question, rehearsal, root).key, "(model)": names, **checks.frozen}
     brake = brake or Brake()
     brake.holds(spending, evaluations)
-    timer, passed = None, BudgetExhausted(f"the deadline of {deadline or 0:g} s has passed")
+    timer, passed, until = None, BudgetExhausted(f"the deadline of {deadline or 0:g} s has passed"), None
     if deadline is not None:
         timer = asyncio.get_running_loop().call_later(deadline, brake.pull, passed)
+        until = timer.when() + GRACE
     with ExitStack() as opened:
         if timer is not None:
             opened.callback(timer.cancel)
@@ -151,7 +152,7 @@ async def arefine(
                     sitting.paused(brake.reason)
                 stopwatch.note(evaluations.elapsed)
                 strict = checks.of(question, connections, root) if verify is not None else None
-                return await sitting.refined(connections.ledger.budget.spent, strict)
+                return await sitting.refined(connections.ledger.budget.spent, strict, until)
         finally:
             await asyncio.to_thread(database.close)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
@@ -13,6 +12,7 @@ from llmevo.core.fitness import FREE, Fitness, Usage, as_score
 from llmevo.core.gather import gather
 from llmevo.core.genome import Genome
 from llmevo.core.resolve import function_key
+from llmevo.core.threads import Raised, aside
 from llmevo.fitness.contract import NO_OBJECTIVES
 from llmevo.fitness.functions import described, is_async, takes_context
 from llmevo.fitness.objectives import Scalarisation
@@ -123,9 +123,16 @@ class Checked(Generic[G]):
 
 
 async def asked(check: Callable[..., Any], answer: str, context: Context) -> Any:
-    """What a check says of an answer. A sync one runs in a thread; it gets the `context` if it has such a parameter."""
+    """What a check says of an answer. A sync one runs in a thread, which a deadline leaves behind; it gets the `context` if it has
+    such a parameter.
+    """
     more = {"context": context} if takes_context(check) else {}
-    return await check(answer, **more) if is_async(check) else await asyncio.to_thread(check, answer, **more)
+    if not is_async(check):
+        return await aside(check, answer, **more)
+    try:
+        return await check(answer, **more)
+    except SystemExit as error:
+        raise Raised(f"SystemExit: {error}") from error
 
 
 def as_fitness(found: Verdict, usage: Usage = FREE) -> Fitness:

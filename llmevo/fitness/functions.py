@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from llmevo.core.fitness import FREE, Fitness, as_score
 from llmevo.core.gather import gather
 from llmevo.core.genome import Genome
 from llmevo.core.resolve import function_key
+from llmevo.core.threads import pooled
 from llmevo.fitness.contract import Case, Score
 
 G = TypeVar("G", bound=Genome)
@@ -44,7 +44,7 @@ class FunctionScorer:
         more = {"context": context} if self._with_context else {}
         if is_async(self.function):
             return scored(await self.function(answer, case, **more))
-        value = await asyncio.to_thread(self.function, answer, case, **more)
+        value = await pooled(self.function, answer, case, **more)
         return scored(await value if inspect.isawaitable(value) else value)
 
 
@@ -106,7 +106,7 @@ class FunctionFitness(Generic[G]):
             if is_async(self.function):
                 value = await self.function(subject)
             else:
-                value = await asyncio.to_thread(self.function, subject)
+                value = await pooled(self.function, subject)
                 value = await value if inspect.isawaitable(value) else value
         except (Pause, ConfigError):
             raise

@@ -76,6 +76,27 @@ def test_no_wrong_value_wins_against_an_honest_one(returned: Any) -> None:
         assert outranks(honest, cheat) and first([cheat, honest]) == 1 and first([honest, cheat]) == 0
 
 
+@pytest.mark.parametrize("error", [StopIteration("score: 1.0"), SystemExit("score: 1.0")])
+def test_a_function_neither_hangs_the_search_nor_ends_the_program(error: BaseException) -> None:
+    """As of a `next(...)` that finds nothing, or of an answer that is executed and calls `exit()`."""
+
+    def ends(answer: Any, *more: Any) -> float:
+        raise error
+
+    async def later(answer: str) -> float:
+        raise error
+
+    evaluations: list[Any] = [
+        FunctionFitness(ends),
+        Checked(ends, lambda genome: genome.text),
+        Checked(later, lambda genome: genome.text),
+        Evaluator(Verbatim(), [Case("1", "?")], FunctionScorer(ends)),
+    ]
+    for evaluate in evaluations:
+        [fitness] = asyncio.run(asyncio.wait_for(evaluate([TextGenome("cheat")], [Context(Seed.of(0))]), 30))
+        assert not fitness.ok and type(error).__name__ in str(fitness.error)
+
+
 def test_the_text_of_an_exception_is_no_score() -> None:
     genomes, contexts = [TextGenome("cheat")], [Context(Seed.of(0))]
     evaluations: list[Any] = [
@@ -166,6 +187,34 @@ def test_a_checker_that_accepts_everything_wins_nothing_against_the_strict_one()
 def test_a_candidate_that_holds_a_score_does_not_get_it() -> None:
     result = found(lambda answer: (strict(answer), "read as a number"))
     assert result.answer == "x = 1" and result.valid
+
+
+def test_a_crowd_of_cheats_does_not_hide_the_honest_answer() -> None:
+    """More of them than a search remembers as its best, each a little better than the right answer."""
+    numbers = [f"x = {value}" for value in ("1", *(f"1.000000{i:02d}" for i in range(1, 41)))]
+
+    def crowd(request: Request) -> str:
+        CROWD.append(numbers[len(CROWD) % len(numbers)])
+        return f"<answer>{CROWD[-1]}</answer>"
+
+    CROWD.clear()
+    asked: list[str] = []
+
+    def verify(answer: str) -> bool:
+        asked.append(answer)
+        return strict(answer)
+
+    sys.modules[__name__].crowd = crowd  # type: ignore[attr-defined]
+    options: dict[str, Any] = {"model": "scripted:cheating_model:crowd", "recipe": "best-of-n", "population": 40, "steps": 1}
+    result = refine("x?", number, verify=verify, **options)
+    assert (result.answer, result.score, result.verified) == ("x = 1", 1.0, True)
+    assert result.lineage[-1].genome.part("answer") == "x = 1"
+    assert len(asked) == len(set(asked)) == 41 and asked[0] == "x = 1.00000040", "the best first, each once"
+    asked.clear()
+    assert refine("x?", lambda answer: -number(answer), verify=verify, **options).verified and len(asked) == 1, "and none in vain"
+
+
+CROWD: list[str] = []
 
 
 @pytest.mark.parametrize("verify", [lambda answer: 1.0, lambda answer: None, lambda answer: math.nan, lambda answer: {"ok": True}, raises])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -221,19 +221,19 @@ def test_function_fitness_takes_whole_fitnesses_async_functions_and_a_reader() -
 
 
 def test_a_sync_fitness_does_not_hold_up_the_loop() -> None:
+    going_on = threading.Event()
+
     def slow(genome: TextGenome) -> float:
-        time.sleep(0.1)
-        return 1.0
+        return float(going_on.wait(30))
 
-    async def main() -> int:
-        ticks = 0
+    async def main() -> list[Fitness]:
         task = asyncio.ensure_future(FunctionFitness(slow)([TextGenome("a")], [context()]))
-        while not task.done():
-            await asyncio.sleep(0.01)
-            ticks += 1
-        return ticks
+        for _ in range(20):
+            await asyncio.sleep(0)
+        going_on.set()  # the function ends only when the loop went on beside it
+        return await task
 
-    assert asyncio.run(main()) >= 4
+    assert asyncio.run(main())[0].value == 1.0
 
 
 def test_a_phenotype_of_the_wrong_shape_is_named() -> None:
