@@ -34,6 +34,7 @@ from llmevo.llm.greeting import greet
 from llmevo.llm.keys import AnyKey
 from llmevo.recipes import Plan
 from llmevo.report.held_out import Crowning
+from llmevo.report.races import Drop
 from llmevo.report.statistics import Interval
 from llmevo.report.votes import Voted
 from llmevo.storage.blobs import FolderBlobs, MemoryBlobs
@@ -42,6 +43,7 @@ from llmevo.storage.database import Database
 from llmevo.storage.folder import RunFolder
 from llmevo.storage.journal import Journal
 from llmevo.storage.stopwatch import Stopwatch
+from llmevo.strategies import Racing
 from llmevo.voting import vote
 from llmevo.winning import crowned, tested
 
@@ -86,7 +88,7 @@ class Result:
         return export_genome(self._winner.genome, self.notes, Path(folder))
 
     def export_vote(self, folder: str | Path) -> Path:
-        """Writes the adapters that vote, best first, as PEFT folders in a folder. Raises `LookupError` when there was no vote."""
+        """Writes the adapters that vote, the winner first, as PEFT folders in a folder. Raises `LookupError` when there was no vote."""
         from llmevo.config.adapters import export_voters
 
         if self.vote is None:
@@ -208,6 +210,7 @@ class _Sitting:
         self.crowning: Crowning | None = None
         self.best: Individual[Any] | None = None
         """Who was crowned, if anybody."""
+        self._dropped: set[str] = set()
 
     async def work(self) -> None:
         """The search, then the winner's score on the test cases."""
@@ -250,7 +253,7 @@ class _Sitting:
         if search.held_out is not None:
             self.held_out = await tested(best, search.held_out, database, seed)
         if search.ballot is not None:
-            self.vote = await vote(hall, search.ballot, database, seed)
+            self.vote = await vote([best, *(one for one in hall if one.id != best.id)], search.ballot, database, seed)
 
     def pause(self, reason: str, pause: Pause) -> None:
         """The outcome so far, paused."""
@@ -258,10 +261,22 @@ class _Sitting:
 
     def _told(self, told: Told[Any]) -> None:
         self.outcome = replace(self.outcome, progress=told.progress, view=told.view)
+        self._note_dropped(told.cohort.j + 1)
         if not told.replayed:
             self._stopwatch.note(self._evaluations.elapsed)
         if self._on_cohort is not None:
             self._on_cohort(told)
+
+
+    def _note_dropped(self, step: int) -> None:
+        """Notes who was dropped in a race since the last step, for whoever reads the record; on resuming it is there already."""
+        strategy = self._search.plan.strategy
+        if isinstance(strategy, Racing):
+            new = [id for id in strategy.dropped if id not in self._dropped]
+            self._dropped.update(new)
+            rows = [Drop(id, step, strategy.dropped[id].lap, strategy.dropped[id].why).row for id in new]
+            if rows:
+                self._journal.database.insert("meta", rows)
 
 
 def replay_run(config: RunConfig, task: Task, folder: Path) -> Replayed[Any]:

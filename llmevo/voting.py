@@ -1,4 +1,4 @@
-"""The best of a run vote: how many of them is chosen on the dev cases, and what the vote scores on the test cases is reported beside."""
+"""The best of a run vote, the winner among them: how many is chosen on the dev cases; the score on the test cases is reported beside."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Ballot:
     most: int
 
 
-async def vote(hall: Sequence[Individual[Any]], ballot: Ballot, database: Database, seed: Seed) -> Voted | None:
-    """Lets the best ever vote, once per set of candidates, then from the record. None with fewer than two candidates.
+async def vote(best: Sequence[Individual[Any]], ballot: Ballot, database: Database, seed: Seed) -> Voted | None:
+    """Lets the best vote, the winner first, once per set of candidates, then from the record. None with fewer than two candidates.
 
-    Each case goes to the most frequent answer, among equals to that of the best member; an answer that did not come is no voice. The size
+    Each case goes to the most frequent answer, among equals to that of the first member; an answer that did not come is no voice. The size
     is the one with the best score on the dev cases, the smallest of equals.
     """
-    best = [one for one in hall if one.fitness.ok][: ballot.most]
+    best = [one for one in best if one.fitness.ok][: ballot.most]
     if len(best) < 2:
         return None
     name = name_of([one.genome.key for one in best])

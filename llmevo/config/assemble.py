@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmevo.breeding import Product
-from llmevo.config.racing import raced, set_apart
+from llmevo.config.racing import Race, raced, set_apart
 from llmevo.config.schema import RunConfig
 from llmevo.config.task import Task
 from llmevo.core import ConfigError, Evaluate, Genome, Seed, Variation, content_key
@@ -67,6 +67,8 @@ class Search:
     """With a base model in memory: tells where it is written how cohorts go through it."""
     ballot: Ballot | None = None
     """How the best vote at the end, with a recipe that lets them."""
+    race: Race | None = None
+    """With racing: how births race, and how the winner is crowned."""
 
 
 def text_kit(task: Task, models: Mapping[str, Model], seed: Seed, **more: Any) -> TextKit:
@@ -153,7 +155,8 @@ def _guarded(search: Search, config: RunConfig, task: Task, fresh: Sequence[Case
         confirmed = Confirmed(plan.strategy, config.confirm, seed=Seed.of(config.seed))
         plan, evaluate = replace(plan, strategy=confirmed), Repeated(evaluate)
     prints = {**search.fingerprint, "fresh cases": content(fresh)} if fresh else search.fingerprint
-    return replace(search, plan=raced(config, plan, task.dev), evaluate=evaluate, fingerprint=prints)
+    plan, race = raced(config, plan, task.dev, len(fresh))
+    return replace(search, plan=plan, evaluate=evaluate, fingerprint=prints, race=race)
 
 
 def scorer_of(config: RunConfig, task: Task, connections: Connections, models: dict[str, Model], seed: Seed) -> Scorer:

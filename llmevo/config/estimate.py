@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmevo.config.assemble import Search
 from llmevo.config.task import Task
 from llmevo.core import Usage
-from llmevo.fitness import Judging
+from llmevo.fitness import Case, Judging
 from llmevo.fitness.judge import MAX_TOKENS as VERDICT
 from llmevo.fitness.repeated import Repeated
 from llmevo.fitness.together import SeveralJudging
@@ -53,7 +54,8 @@ def estimate(search: Search, task: Task) -> list[Estimate]:
     """A row per model, and one for each that stands in for it. Expected: every mating gives a new genome, read at once, and nothing
     is refused. Worst: one repair for every child, answers and children of full length (asked for twice where a cut one may be),
     everything refused by those before, a token per byte; of several operator models each may have to write every child. Duplicates,
-    stillbirths and recorded answers make a run cheaper than both; only attempts that are repeated because the server failed come on top.
+    stillbirths, recorded answers and whoever is dropped in a race make a run cheaper than both; only attempts that are repeated because
+    the server failed come on top.
     """
     plan = search.plan
     given = sum(founder.key.startswith("given(") for founder in search.founders)
@@ -66,14 +68,16 @@ def estimate(search: Search, task: Task) -> list[Estimate]:
     rows: list[Estimate] = []
     greeted: list[Model] = []
     # The last cohort is asked as a whole.
-    most = plan.matings + plan.batch - 1
+    most = plan.matings if search.race else plan.matings + plan.batch - 1  # a race takes no more births than are planned
+    crowning = search.race.crowning if search.race else 0
+    dev = _raced(search, task.dev)
     if "task" in search.models and isinstance(search.phenotype, Prompted):
         model, phenotype = search.models["task"], search.phenotype
         prompt = max(seeds, key=len, default=" " * CHILD)
         cases = [*task.dev, *task.test]
         questions = [_size(phenotype.task.render(prompt, case.input, case.fields, {})) for case in cases]
         answers = [_size(case.targets[0]) for case in task.dev]
-        calls = plan.matings * len(task.dev) + len(task.test)
+        calls = plan.matings * len(dev) + crowning + len(task.test)
         shots = [len(f"\n\nInput: {asked}\nAnswer: {answered}".encode()) for asked, answered in (task.shots.shots if task.shots else ())]
         room = task.shots.most if task.shots else 0
         longest += room * max(shots, default=0)
@@ -83,7 +87,7 @@ def estimate(search: Search, task: Task) -> list[Estimate]:
             upper = one.upper(Request((Message("user", ""),), phenotype.sampling))
             caps = _twice(one, upper.tokens_out)
             each = max(questions) + longest + upper.tokens_in
-            worst = _times(most * len(task.dev) + len(task.test), len(caps) * each, sum(caps), len(caps))
+            worst = _times(most * len(dev) + crowning + len(task.test), len(caps) * each, sum(caps), len(caps))
             rows.append(_row("task", one, _times(calls, into, max(1.0, out)), worst, greeted, place))
     if writers and search.instructions and plan.matings > given:
         asked = [_instruction(one, task, longest, RECORD) for one in search.instructions]
@@ -112,14 +116,17 @@ def _judged(search: Search, task: Task, judging: Judging, most: int, greeted: li
     # Only a likelihood selects without answers, and so without a judge.
     scored = search.evaluate.inner if isinstance(search.evaluate, Repeated) else search.evaluate
     selects = not isinstance(scored, Likelihood)
-    dev, template, judge = task.dev if selects else (), judging.template, search.models["judge"]
+    dev, template, judge = _raced(search, task.dev) if selects else (), judging.template, search.models["judge"]
+    fresh = task.dev[len(dev) :] if search.race and selects else ()  # as many as are set apart; which ones is the split's to say
+    finalists = search.race.finalists if search.race else 0
     fixed = _size(template.body) + _size(template.system) + sum(map(_size, judging.slots.values()))
     prompted = search.phenotype if isinstance(search.phenotype, Prompted) else None
     longest = max(_answers(search.models["task"], prompted)) if prompted else CHILD
-    each = [(judging.calls(len(case.targets)), _size(case.input) + sum(map(_size, case.targets))) for case in (*dev, *task.test)]
-    times = [search.plan.matings] * len(dev) + [1] * len(task.test)
+    each = [(judging.calls(len(case.targets)), _size(case.input) + sum(map(_size, case.targets))) for case in (*dev, *fresh, *task.test)]
+    times = [search.plan.matings] * len(dev) + [finalists] * len(fresh) + [1] * len(task.test)
     calls = sum(count * asked for (asked, _), count in zip(each, times, strict=True))
-    worst_calls = sum(asked for asked, _ in each[: len(dev)]) * most + sum(asked for asked, _ in each[len(dev) :])
+    worst_times = [most] * len(dev) + times[len(dev) :]
+    worst_calls = sum(count * asked for (asked, _), count in zip(each, worst_times, strict=True))
     material = statistics.fmean(size for _, size in each) if each else 0
     into = FRAME + (fixed + material + CHILD) / CHARACTERS_PER_TOKEN
     rows = []
@@ -131,6 +138,11 @@ def _judged(search: Search, task: Task, judging: Judging, most: int, greeted: li
         worst = _times(worst_calls, len(caps) * (once + again), 2 * sum(caps), 2 * len(caps))
         rows.append(_row("judge", one, _times(calls, into, CHILD / CHARACTERS_PER_TOKEN), worst, greeted, place))
     return rows
+
+
+def _raced(search: Search, dev: Sequence[Case]) -> Sequence[Case]:
+    """As many of the dev cases as births are scored on; the others are set apart for a crowning."""
+    return dev[: sum(search.race.laps)] if search.race else dev
 
 
 def _answers(model: Model, phenotype: Prompted) -> list[int]:

@@ -55,8 +55,11 @@ class Live:
         if self._quiet:
             return
         now = told.progress
-        self._fresh += 0 if told.replayed else len(told.births)
-        scores = [one.fitness.value for one in living(told.births)]
+        new = [mating for mating in told.cohort.matings if not mating.variation.reassess]
+        self._fresh += 0 if told.replayed else len(new)
+        # Scores on the cases of a lap are not to be compared with those on all cases.
+        races = told.standing and not told.standing.startswith("the last")
+        scores = [] if races else [one.fitness.value for one in living(told.births)]
         row = (
             str(told.cohort.j + 1) + ("" if not told.replayed else " (record)"),
             number(now.best.fitness.value if now.best else None),
@@ -66,14 +69,14 @@ class Live:
             f"{now.usage.tokens_in + now.usage.tokens_out:,}",
             f"${now.usage.price:.4f}" if now.usage.price else "-",
             f"{time.monotonic() - self._began:.0f} s",
-            self._left(now.births),
+            self._left(now.births - now.reassessed),
         )
         self._rows.append(row)
         if self._live:
-            self._live.update(self._table(now.best), refresh=True)
+            self._live.update(self._table(now.best, told.standing), refresh=True)
         else:
             line = "  ".join(f"{name} {value}" for name, value in zip(COLUMNS, row, strict=True))
-            self._console.print(line, highlight=False, soft_wrap=True)
+            self._console.print(f"{line}  {told.standing}".rstrip(), highlight=False, soft_wrap=True)
 
     def _left(self, births: int) -> str:
         """How long the planned births will take at the pace of this sitting."""
@@ -81,8 +84,9 @@ class Live:
             return "-"
         return f"{max(0, self._total - births) * (time.monotonic() - self._began) / self._fresh:.0f} s"
 
-    def _table(self, best: Individual[Any] | None) -> Table:
-        caption = Text(f"best: {preview(best)}") if best else None
+    def _table(self, best: Individual[Any] | None, standing: str) -> Table:
+        lines = [f"best: {preview(best)}" if best else "", f"race: {standing}" if standing else ""]
+        caption = Text("\n".join(filter(None, lines)))
         table = Table(*COLUMNS, caption=caption, caption_justify="left")
         for row in self._rows[-ROWS:]:
             table.add_row(*row)

@@ -25,7 +25,8 @@ def result_record(result: Result) -> dict[str, Any]:
         "best": individual_record(result.best),
         **scores_record(result.best, result.crowning, result.held_out),
         "vote": result.vote.record() if result.vote else None,
-        "births": now.births,
+        "births": now.births - now.reassessed,
+        "reassessed": now.reassessed,
         "stillborn": now.stillborn,
         "failed": now.failed,
         "evaluations": now.evaluations,
@@ -61,6 +62,8 @@ def summary_record(summary: Summary) -> dict[str, Any]:
     record |= scores_record(summary.best, summary.crowning, summary.held_out)
     record["crowning"] = dataclasses.asdict(summary.crowning) if summary.crowning else None
     record["spent"] = dataclasses.asdict(summary.spent)
+    record["dropped"] = [{**dataclasses.asdict(one), "who": summary.previews.get(one.id)} for one in summary.dropped]
+    del record["previews"]
     record["makers"] = {name: {"living": count, "best": best} for name, (count, best) in summary.makers.items()}
     record["vote"] = summary.vote.record() if summary.vote else None
     for name in ("hall", "front"):

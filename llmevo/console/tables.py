@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from llmevo.breeding import Behind, Capo
 from llmevo.console.inert import inert, stdout
 from llmevo.console.scores import score_lines
-from llmevo.console.words import cost, number, preview, shown
+from llmevo.console.words import cost, counts, number, preview, shown
 from llmevo.core import Individual
 from llmevo.fitness.diversity import distinct
 
@@ -39,8 +40,7 @@ def show_result(result: Result, demonstrates: str | None = None) -> None:
     out.print(Text(inert(shown(result.best))), soft_wrap=True)
     out.print(Text("\n".join(["", *score_lines(result.best, result.crowning, result.held_out)])))
     show_vote(result.vote)
-    lost = f", {now.stillborn} stillborn" if now.stillborn else ""
-    out.print(f"{'search':>12}  {now.births} births{lost}, {now.evaluations} evaluations")
+    out.print(f"{'search':>12}  {counts(now.births - now.reassessed, now.stillborn, now.evaluations, now.reassessed)}")
     out.print(f"{'paid':>12}  {cost(result.spent)}; {result.hits:,} answers came from the record")
     if result.folder is not None:
         out.print(Text(f"{'run folder':>12}  {result.folder}"))
@@ -68,6 +68,15 @@ def show_plan(config: RunConfig, task: Task, search: Search, rows: Sequence[Esti
     """The plan of a run: size, calls, tokens, money."""
     out = stdout()
     out.print(Text(f"{config.recipe}: up to {search.plan.matings} births, {len(task.dev)} dev and {len(task.test)} test cases\n"))
+    if search.race is not None:
+        race = search.race
+        births, (few, most) = search.plan.matings, race.laps_of(search.plan.matings)
+        out.print(Text(
+            f"racing: {len(race.laps)} laps over {sum(race.laps)} dev cases, {race.laps[0]} in the first; each lap is an evaluation, so\n"
+            f"{few} to {most} evaluations. Below nobody is dropped; at best {race.least(births):,}\n"
+            f"instead of {race.dev(births):,} answers on these cases are scored. At the end\n"
+            f"{race.finalists} finalists are scored on the {race.fresh} other dev cases.\n"
+        ))  # fmt: skip
     table = Table(box=SIMPLE)
     for column in ("role", "model", "", "calls", "tokens in", "tokens out", "US $"):
         table.add_column(column, overflow="fold")  # a number is never cut
@@ -96,11 +105,11 @@ def show_summary(summary: Summary) -> None:
     """A run folder in numbers."""
     out = stdout()
     out.print(Text(inert(f"{summary.folder}: {summary.frozen.get('recipe', '?')}, seed {summary.frozen.get('seed', '?')}\n")))
-    table = Table("step", "births", "living", "best", "median", "best so far")
+    again = ["on cases"] if summary.reassessed else []
+    table = Table("step", "births", "living", "best", "median", "best so far", *again)
     for step in summary.steps:
-        table.add_row(
-            str(step.j + 1), str(step.births), str(step.living), number(step.best), number(step.median), number(step.best_so_far)
-        )
+        row = [str(step.j + 1), str(step.births), str(step.living), number(step.best), number(step.median), number(step.best_so_far)]
+        table.add_row(*row, *(", ".join(map(str, step.cases)) for _ in again))
     out.print(table)
     if summary.best is not None:
         name = "best so far" if summary.crowning is None else "crowned"
@@ -112,7 +121,8 @@ def show_summary(summary: Summary) -> None:
     show_front(summary.front)
     show_vote(summary.vote)
     show_kinds(summary.makers)
-    out.print(f"{'search':>12}  {summary.births} births, {summary.evaluations} evaluations")
+    lost = sum(stillborn for stillborn, _ in summary.stillborn.values())
+    out.print(f"{'search':>12}  {counts(summary.births, lost, summary.evaluations, summary.reassessed)}")
     out.print(f"{'paid':>12}  {cost(summary.spent)}" + (f"; {summary.unknown} calls of unknown outcome" if summary.unknown else ""))
     calls = sum(summary.ended.values())
     for how in ("refused", "truncated", "failed"):
@@ -121,10 +131,28 @@ def show_summary(summary: Summary) -> None:
     for name, (lost, births) in summary.stillborn.items():
         if lost:
             out.print(Text(f"{'stillborn':>12}  {lost} of {births} by {inert(name)}"))
+    show_dropped(summary)
     if summary.quoted:
         often = sorted(summary.quoted.items(), key=lambda one: (-one[1], one[0]))
         first = ", ".join(f"{inert(case)} in {count} births" for case, count in often[:3])
         out.print(Text(f"{'quoted':>12}  {len(often)} cases were shown to the model that writes: {first}{', ...' if often[3:] else ''}"))
+
+
+def show_dropped(summary: Summary, most: int = 12) -> None:
+    """Who was dropped in a race, when and by which test, a row each; nothing where nobody raced."""
+    if not summary.dropped:
+        return
+    out = stdout()
+    rule = summary.frozen.get("racing.rule", "?")
+    alpha = summary.frozen.get("racing.alpha") or {"behind": Behind().alpha, "capo": Capo().alpha}.get(rule)
+    test = f"rule {rule}" + (f" (alpha {alpha:g})" if alpha is not None else "")
+    out.print(Text(inert(f"{'dropped':>12}  {len(summary.dropped)} of {summary.births} in the race, by {test}:")))
+    table = Table("step", "lap", "why", "who")
+    for one in summary.dropped[:most]:
+        table.add_row(str(one.step), str(one.lap), Text(inert(one.why)), Text(inert(summary.previews.get(one.id, one.id)[:60])))
+    out.print(table)
+    if summary.dropped[most:]:
+        out.print(f"and {len(summary.dropped) - most} more: llmevo show --json has them all")
 
 
 def show_kinds(kinds: Mapping[str, tuple[int, float]]) -> None:

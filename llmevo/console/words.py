@@ -39,6 +39,13 @@ def cost(usage: Usage) -> str:
     return f"{usage.calls:,} calls, {usage.tokens_in:,} tokens in, {usage.tokens_out:,} out{money}"
 
 
+def counts(births: int, stillborn: int, evaluations: int, reassessed: int) -> str:
+    """What a search was: how many were born, and how often one was scored."""
+    lost = f", {stillborn} stillborn" if stillborn else ""
+    more = f", {reassessed} of them further laps or confirmations" if reassessed else ""
+    return f"{births} births{lost}, {evaluations} evaluations{more}"
+
+
 def number(value: float | None) -> str:
     """Three digits, or a dash."""
     return "-" if value is None else f"{value:.3f}"

@@ -29,6 +29,8 @@ class Told(Generic[G]):
     view: View[G]
     replayed: bool
     """Whether it was read from the record."""
+    standing: str = ""
+    """How far a strategy is whose births race, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +130,10 @@ async def evolve(
             view = strategy.view
             if births:
                 pairs = list(zip(cohort.matings, births, strict=True))
-                conceived = [Usage() if mating.variation.reassess else birth.birth_usage for mating, birth in pairs]
+                conceived = [None if mating.variation.reassess else birth.birth_usage for mating, birth in pairs]
                 paid = [_cost(mating, birth, evaluated) for mating, birth in pairs]
                 progress = progress.after(births, conceived, paid, view.best)
-            telling.append((durable, Told(cohort, births, progress, view, replayed)))
+            telling.append((durable, Told(cohort, births, progress, view, replayed, getattr(strategy, "standing", ""))))
             if enough is not None and any(map(enough, births)):
                 reason = "a birth was enough"
                 dropped, open_cohorts = open_cohorts, deque()

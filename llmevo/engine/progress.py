@@ -18,11 +18,14 @@ class Progress:
     cohorts: int = 0
     """Cohorts that were told (those without a mating are not counted)."""
     births: int = 0
+    """Births that were told, those that were reassessed among them."""
+    reassessed: int = 0
+    """How often somebody known was evaluated further: laps of a race, confirmations."""
     stillborn: int = 0
     failed: int = 0
     """Born, but without a score."""
     evaluations: int = 0
-    """Genomes that were evaluated; duplicates and copies are not."""
+    """Genomes that were evaluated, and each further lap or confirmation; duplicates and copies are not."""
     usage: Usage = FREE
     """Nominal cost of all births and evaluations."""
     best: Individual[Any] | None = None
@@ -37,16 +40,16 @@ class Progress:
     def after(
         self,
         births: Sequence[Birth[Any]],
-        conceived: Sequence[Usage],
+        conceived: Sequence[Usage | None],
         paid: Sequence[Usage | None],
         best: Individual[Any] | None,
     ) -> Progress:
-        """The progress after one cohort: what it cost to conceive each birth (nothing, where a known one was reassessed), and what each
+        """The progress after one cohort: what it cost to conceive each birth (None, where a known one was reassessed), and what each
         evaluation cost; None where there was none (stillborn, known)."""
         stillborn = failed = 0
         usage, barren, error, failure = self.usage, self.barren, self.last_error, self.last_failure
         for birth, born, cost in zip(births, conceived, paid, strict=True):
-            usage += born + (cost or FREE)
+            usage += (born or FREE) + (cost or FREE)
             if isinstance(birth, Individual):
                 failed += not birth.fitness.ok
                 lost = birth.fitness.error
@@ -61,6 +64,7 @@ class Progress:
             self,
             cohorts=self.cohorts + 1,
             births=self.births + len(births),
+            reassessed=self.reassessed + sum(born is None for born in conceived),
             stillborn=self.stillborn + stillborn,
             failed=self.failed + failed,
             evaluations=self.evaluations + sum(cost is not None for cost in paid),

@@ -15,12 +15,12 @@ Stop = Callable[[Progress], str | None]
 
 def matings(limit: int) -> Stop:
     """After `limit` planned matings, founders included."""
-    return lambda now: f"{limit} matings were planned" if now.asked >= limit else None
+    return lambda now: f"all {limit} planned births were made" if now.asked >= limit else None
 
 
 def evaluations(limit: int) -> Stop:
     """After `limit` evaluated genomes; duplicates are not counted. Open cohorts may add to it."""
-    return lambda now: f"{limit} genomes were evaluated" if now.evaluations >= limit else None
+    return lambda now: f"{limit} evaluations were made" if now.evaluations >= limit else None
 
 
 def within(unit: Literal["evaluations", "calls", "tokens"], limit: int, births: int) -> Stop:

@@ -12,7 +12,7 @@ from typing import Any
 
 from llmevo.breeding import frontier
 from llmevo.core import ConfigError, Genome, Individual, InvalidFitness, StorageError, Usage, View, living
-from llmevo.report import votes
+from llmevo.report import races, votes
 from llmevo.report.held_out import Crowning, crowning_in, tests_in
 from llmevo.report.statistics import Interval
 from llmevo.storage.answers import Answers
@@ -20,7 +20,7 @@ from llmevo.storage.blobs import FolderBlobs
 from llmevo.storage.database import Database
 from llmevo.storage.folder import RECORD
 from llmevo.storage.genomes import Genomes
-from llmevo.storage.records import birth_from
+from llmevo.storage.records import birth_from, evaluations_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Step:
     """Best score of the cohort's living births."""
     median: float | None
     best_so_far: float | None
+    cases: tuple[int, ...] = ()
+    """On how many cases its living births were scored so far: fewer than all while they race."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,11 @@ class Summary:
     tests: int
     """How many winners were scored on the test cases: more than one makes the score optimistic."""
     births: int
+    """Whoever was born or stillborn, once, however often it was reassessed."""
     stillborn: Mapping[str, tuple[int, int]]
     """By variation: stillbirths and all births."""
     evaluations: int
+    """Genomes that were evaluated, and each further lap or confirmation of one."""
     spent: Usage
     """Paid in all sittings, calls of unknown outcome at their upper bound."""
     unknown: int
@@ -72,6 +76,12 @@ class Summary:
     """By title of the variation: how many of its children live, and the best score among them."""
     vote: votes.Voted | None = None
     """What came of letting the best vote, if they did."""
+    dropped: tuple[races.Drop, ...] = ()
+    """Who was dropped in a race, in the order of the steps."""
+    reassessed: int = 0
+    """How often somebody known was evaluated further: laps of a race, confirmations."""
+    previews: Mapping[str, str] = field(default_factory=dict)
+    """Those who were dropped, in a line each, by id."""
 
 
 def summarise(folder: Path, kinds: Mapping[str, type[Genome]]) -> Summary:
@@ -104,26 +114,28 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
     lost: Counter[str] = Counter()
     all_births: Counter[str] = Counter()
     quoted: Counter[str] = Counter()
-    evaluated: set[tuple[str, str]] = set()
+    reassessed = 0
+    seen: dict[str, Individual[Any]] = {}
     known: set[str] = set()
     makers: dict[str, tuple[int, float]] = {}
     everybody: dict[str, Individual[Any]] = {}
     cohorts: dict[int, list[Mapping[str, Any]]] = {}
     for place in sorted(records):
         cohorts.setdefault(place[0], []).append(records[place])
-    races = any(name.startswith("racing.") for name in frozen)
-    complete = max((len(row["fitness"]["cases"]) for row in records.values() if "fitness" in row), default=0) if races else 0
+    raced = any(name.startswith("racing.") for name in frozen)
+    complete = max((len(row["fitness"]["cases"]) for row in records.values() if "fitness" in row), default=0) if raced else 0
     for j, rows in cohorts.items():
         births = [birth_from(row, genomes) for row in rows]
         for birth in births:
-            all_births[birth.variation] += 1
-            quoted.update(birth.quoted if birth.id not in known else ())
-            if isinstance(birth, Individual):
-                # One that was reassessed comes back under its own id, with another number of cases.
-                evaluated.add((birth.genome.key, f"{birth.id} {len(birth.fitness.cases)}" if birth.id in known else ""))
-                known.add(birth.id)
+            if birth.id in known:  # one that was reassessed comes back under its own id
+                reassessed += 1
             else:
-                lost[birth.variation] += 1
+                all_births[birth.variation] += 1
+                quoted.update(birth.quoted)
+                lost[birth.variation] += not isinstance(birth, Individual)
+                known.add(birth.id)
+            if isinstance(birth, Individual):
+                seen[birth.id] = birth
         # The memory of the best is the search's own, so that a revised score counts here as it does there. Who still races, or was
         # dropped, has fewer cases than those who came through, and is not in it.
         done = [birth for birth in births if not isinstance(birth, Individual) or len(birth.fitness.cases) >= complete]
@@ -131,7 +143,8 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
         everybody.update({one.id: one for one in living(done)})
         scores = [one.fitness.value for one in living(births)]
         top, middle = (max(scores), statistics.median(scores)) if scores else (None, None)
-        steps.append(Step(j, len(rows), len(scores), top, middle, view.best.fitness.value if view.best else None))
+        counts = tuple(sorted({len(birth.fitness.cases) for birth in births if isinstance(birth, Individual) and birth.fitness.ok}))
+        steps.append(Step(j, len(rows), len(scores), top, middle, view.best.fitness.value if view.best else None, counts))
     # Once per individual, with its last score: laps and confirmations come back under the same id.
     for one in everybody.values():
         if one.fitness.ok:
@@ -139,6 +152,9 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
             makers[title(one.variation)] = (count + 1, max(most, one.fitness.value))
     crowning, tests = crowning_in(meta, view.hall), tests_in(meta)
     best = view.best if crowning is None else next(one for one in view.hall if one.id == crowning.crowned)
+    first = [best, *(one for one in view.hall if one.id != best.id)] if best else []
+    told_steps = max(cohorts, default=-1) + 1
+    drops = tuple(one for one in races.drops_in(meta) if one.step <= told_steps)
     return Summary(
         folder,
         frozen,
@@ -150,7 +166,7 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
         len(tests),
         sum(all_births.values()),
         {name: (lost[name], count) for name, count in all_births.items()},
-        len(evaluated),
+        evaluations_in(row for _, row in sorted(records.items())),
         answers.restored,
         answers.unknown,
         told[max(told)] if told else None,
@@ -158,7 +174,10 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
         quoted,
         Counter(row[1] for row in database.rows("settled")),
         makers,
-        votes.find(meta, [one.genome.key for one in view.hall]),
+        votes.find(meta, [one.genome.key for one in first]),
+        drops,
+        reassessed,
+        {one.id: seen[one.id].genome.preview() for one in drops if one.id in seen},
     )
 
 

@@ -19,19 +19,19 @@ class Voted:
     """What came of letting the best vote: how many of them do, and what that scores beside the best one alone."""
 
     candidates: tuple[str, ...]
-    """Genome keys of those who could have voted, best first."""
+    """Genome keys of those who could have voted: the winner, then the best of the search."""
     size: int
     """So many of them vote; 1 when no vote was better than the best one alone on the dev cases."""
     dev: float
     """The vote's score on the dev cases, which chose the size."""
     alone: float
-    """The same of the best one alone."""
+    """The same of the winner alone."""
     held_out: Interval | None
     """The vote's score on the test cases, if there are any."""
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Genome keys of those who vote, best first."""
+        """Genome keys of those who vote, the winner first."""
         return self.candidates[: self.size]
 
     def record(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def voted_from(text: str) -> Voted:
     return Voted(tuple(stored.pop("candidates")), held_out=Interval(**held_out) if held_out else None, **stored)
 
 
-def find(meta: Mapping[str, str], hall: Sequence[str]) -> Voted | None:
-    """The vote of the present best (their genome keys, best first); None when they have not voted."""
+def find(meta: Mapping[str, str], best: Sequence[str]) -> Voted | None:
+    """The vote of the present best (their genome keys, the winner's first); None when they have not voted."""
     found = [voted_from(text) for name, text in meta.items() if name.startswith(RECORD)]
-    return next((one for one in found if one.candidates == tuple(hall)[: len(one.candidates)]), None)
+    return next((one for one in found if one.candidates == tuple(best)[: len(one.candidates)]), None)

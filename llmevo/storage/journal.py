@@ -11,7 +11,7 @@ from typing import Any
 from llmevo.core import Birth, Blobs, Genome, Individual, Mating, ReplayDiffers, canonical, content_key
 from llmevo.storage.database import Database
 from llmevo.storage.genomes import Genomes
-from llmevo.storage.records import birth_from, birth_record, told_record
+from llmevo.storage.records import birth_from, birth_record, evaluations_in, told_record
 from llmevo.storage.soundness import START
 
 FLUSH_AFTER = 0.05
@@ -39,9 +39,8 @@ class Journal:
 
     @property
     def evaluated(self) -> int:
-        """How many genomes have a recorded evaluation."""
-        keys = (json.loads(record).get("genome") for record in self._births.values())
-        return len({key for key in keys if key is not None})
+        """How many evaluations are recorded, laps of a race and confirmations included."""
+        return evaluations_in(json.loads(self._births[place]) for place in sorted(self._births))
 
     @property
     def recorded(self) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from llmevo.core import Birth, Fitness, Genome, Individual, Stillborn, Usage
@@ -67,6 +68,20 @@ def birth_from(record: Mapping[str, Any], genomes: Mapping[str, H]) -> Birth[H]:
         stored["error"],
     )
     return Individual(genome=genomes[record["genome"]], fitness=fitness, **shared)
+
+
+def evaluations_in(records: Iterable[Mapping[str, Any]]) -> int:
+    """How many evaluations the records of births hold, in their order: one per genome, and one for each time that it was reassessed.
+
+    Genomes that race go through the same laps in the same order, so that of equal ones each lap counts once, as it was evaluated once.
+    """
+    times: Counter[str] = Counter()
+    found: set[tuple[str, int]] = set()
+    for record in records:
+        if "genome" in record:
+            times[record["id"]] += 1
+            found.add((record["genome"], times[record["id"]]))
+    return len(found)
 
 
 def told_record(birth: Birth[Any]) -> list[Any]:

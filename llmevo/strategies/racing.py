@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Generic
 
@@ -13,6 +13,15 @@ import numpy as np
 from llmevo.breeding import Reassess
 from llmevo.breeding.racing import Behind, Lap, Rule
 from llmevo.core import Birth, CaseSlice, G, Individual, Mating, Seed, Stillborn, Strategy, View, plan
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """When and why somebody was dropped."""
+
+    lap: int
+    """After this lap; the first is 1."""
+    why: str
 
 
 class Racing(Generic[G]):
@@ -24,7 +33,8 @@ class Racing(Generic[G]):
     incumbent costs nothing more. One cohort races at a time, whatever the slots: a larger batch keeps more in flight.
 
     Further laps are reassess matings. `births` is how many births of the strategy within are planned at most; a stop that counts matings
-    counts laps, too, and may end within a race. Individuals without scores by case, or with a violation, are never dropped.
+    counts laps, too, and may end within a race. Whoever has no score for each case of the first block does not race: it is told as it
+    was scored then. Whoever has a violation runs every lap, and is neither dropped nor a rival.
     """
 
     def __init__(
@@ -53,6 +63,10 @@ class Racing(Generic[G]):
         self._race: _Race[G] | None = None
         self._waits = False
         self._guests: list[Birth[G]] = []
+        self.dropped: dict[str, Dropped] = {}
+        """Who was dropped so far, by id."""
+        self.standing = ""
+        """How far the race is, in words."""
         self._ordinal = 0
 
     @property
@@ -61,9 +75,19 @@ class Racing(Generic[G]):
         return self._strategy.view
 
     @property
+    def laps(self) -> tuple[int, ...]:
+        """How many cases each lap has."""
+        return tuple(len(lap.ids) for lap in self._laps)
+
+    @property
+    def places(self) -> int:
+        """How many are never dropped."""
+        return self._places
+
+    @property
     def ending(self) -> str | None:
         """Why nothing more is asked."""
-        return "all planned births were told" if self._left == 0 and not self._waits else self._strategy.ending
+        return "all planned births were made" if self._left == 0 and not self._waits else self._strategy.ending
 
     def ask(self, n: int) -> Sequence[Mating[G]]:
         """The laps that are due; otherwise what the strategy within asks, on the first block, once it was told all before."""
@@ -96,9 +120,16 @@ class Racing(Generic[G]):
 
     def _next_lap(self, race: _Race[G]) -> None:
         """Drops who is surely behind, and plans the next lap; the race is over when nobody has one before him."""
+        started = len(race.running)
         race.check(self._laps[race.lap])
         self._drop(race)
         race.lap += 1
+        self.standing = f"lap {race.lap} of {len(self._laps)} is over: {len(race.running)} of {started} run on"
+        if race.lap == len(self._laps):
+            self.standing = f"the last of {len(self._laps)} laps is over: {len(race.running)} of {started} came through"
+        for i, why in race.out.items():
+            self.dropped[race.births[i].id] = Dropped(race.lap, why)
+        race.out.clear()
         if race.lap == len(self._laps) or not race.running:
             self._race, self._waits = None, False
             guests, self._guests = self._guests, []
@@ -133,6 +164,8 @@ class _Race(Generic[G]):
             i for i, one in enumerate(births) if isinstance(one, Individual) and one.fitness.ok and set(one.fitness.cases) == set(first.ids)
         ]
         self.lap = self.open = 0
+        self.out: dict[int, str] = {}
+        """Who was dropped at the last look, and why."""
         self.due: deque[Mating[G]] = deque()
 
     def runners(self) -> list[Individual[G]]:
@@ -159,6 +192,7 @@ class _Race(Generic[G]):
     def drop(self, i: int, why: str) -> None:
         one = self.births[i]
         self.running.remove(i)
+        self.out[i] = why
         self.births[i] = Stillborn(one.id, why, one.parents, one.variation, one.birth_usage, one.seat, one.deme, one.step)
 
 

@@ -53,7 +53,7 @@ def asked(server: FaultyLLM) -> list[str]:
 def test_a_race_asks_less_and_the_winner_is_crowned_on_fresh_cases(server: FaultyLLM, data: Path) -> None:
     found = start(values(server), data, data / "run")
     raced = asked(server)
-    assert found.outcome.reason == "all planned births were told" and found.best is not None and found.crowning is not None
+    assert found.outcome.reason == "all planned births were made" and found.best is not None and found.crowning is not None
     assert found.crowning.fresh.n == 20 and found.held_out is not None and found.held_out.n == 20
     assert len(found.outcome.best.fitness.cases) == 40 if found.outcome.best else False
     plain = {**values(server), "racing": None}

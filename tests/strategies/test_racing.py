@@ -84,7 +84,7 @@ def test_it_spends_less_and_finds_as_much() -> None:
 def test_births_are_counted_and_not_laps() -> None:
     inner = search(6)
     outcome = run(Racing(inner, CASES, seed=SEED, block=2, places=4, births=20), batch=6)
-    assert outcome.reason == "all planned births were told"
+    assert outcome.reason == "all planned births were made"
     assert outcome.progress.births > 20, "laps are told, too"
     assert len({one.id for one in outcome.view.hall}) <= 20
 
