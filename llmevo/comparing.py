@@ -22,11 +22,13 @@ from llmevo.llm.build import Connections
 from llmevo.report.comparison import Comparison, Row, add_row, rows_of
 from llmevo.report.comparison import compare as compared
 from llmevo.report.curves import as_csv, as_svg, curve
+from llmevo.report.summary import PLAN
 from llmevo.storage.database import Database
 from llmevo.storage.folder import LOCK, RECORD, hold
 from llmevo.storage.opening import sync
 
-ROWS, PLAN, UNFINISHED = "rows.jsonl", "compare.json", "compare.new"
+WRITTEN = ("table.md", "table.csv", "curves.svg", "curves.csv")
+ROWS, UNFINISHED = "rows.jsonl", "compare.new"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Compared:
     missing: int
     """Runs that are still to be made."""
     pause: Pause | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """What was written for a reader, the table first; curves only where all searches climb the same measure."""
+        return [self.folder / name for name in WRITTEN if (self.folder / name).is_file()]
 
 
 async def acompare(
@@ -119,7 +126,7 @@ async def _row(
     tokens = progress.usage.tokens_in + progress.usage.tokens_out
     return Row(
         one.name, seed, scores["dev"], scores["test"], progress.evaluations, progress.usage.calls, tokens, _seconds(folder),
-        result.best.genome.preview(), result.outcome.reason, tuple(track),
+        result.best.genome.preview(), result.outcome.reason, tuple(track), result.best.genome.key,
     )  # fmt: skip
 
 
@@ -216,6 +223,8 @@ def _write(folder: Path, comparison: Comparison, rows: Sequence[Row], contenders
     """The table as text and CSV, and the curves as CSV and SVG where all searches climb the same measure."""
     (folder / "table.md").write_text(comparison.markdown(), encoding="utf-8")
     (folder / "table.csv").write_text(comparison.csv(), encoding="utf-8")
+    for name in ("curves.csv", "curves.svg"):  # of an earlier sitting
+        (folder / name).unlink(missing_ok=True)
     if len({one.config.task.fitness for one in contenders}) > 1:
         return
     tracks = {one.name: [row.curve for row in rows if row.name == one.name and row.curve] for one in contenders}

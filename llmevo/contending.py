@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from llmevo.config import RunConfig, Task, load_task, read_config
 from llmevo.config.assemble import content
+from llmevo.config.schema import CasesConfig
 from llmevo.core import ConfigError
 from llmevo.core.resolve import nearest
 
@@ -25,6 +26,7 @@ class Contender:
     name: str
     config: RunConfig
     task: Task
+    file: Path
 
 
 def limited(config: RunConfig, seed: int, unit: Unit, amount: float) -> RunConfig:
@@ -38,7 +40,7 @@ def limited(config: RunConfig, seed: int, unit: Unit, amount: float) -> RunConfi
         update["budget"] = config.budget.model_copy(update={"seconds": amount})
     else:
         update["budget"] = config.budget.model_copy(update={unit: None})
-        stop: dict[str, Any] = {"within": {unit: int(amount)}}
+        stop: dict[str, Any] = {"within": {**config.stop.within, unit: int(amount)}}
         if unit == "evaluations":
             stop["evaluations"] = None  # the common budget says it
         update["stop"] = config.stop.model_copy(update=stop)
@@ -48,7 +50,7 @@ def limited(config: RunConfig, seed: int, unit: Unit, amount: float) -> RunConfi
 def contender_of(file: Path, sets: Sequence[str]) -> Contender:
     """A run file, with the settings `sets` in place of its own, and its task. Raises `ConfigError`."""
     config = read_config(file, sets)
-    return Contender(file.stem, config, load_task(config.task, seed=config.seed, near=file.parent))
+    return Contender(file.stem, config, load_task(config.task, seed=config.seed, near=file.parent), file)
 
 
 def common_budget(given: str | Mapping[str, float] | None, contenders: Sequence[Contender]) -> tuple[Unit, float]:
@@ -75,7 +77,13 @@ def common_budget(given: str | Mapping[str, float] | None, contenders: Sequence[
     for one in contenders:
         own = getattr(one.config.budget, unit)
         if own is not None and own != amount:
-            raise ConfigError(f"{one.name}: its budget is {unit}: {own:g}, and {amount:g} is compared: make them equal, or leave it out")
+            raise ConfigError(f"{one.file}: its budget is {unit}: {own:g}, and {amount:g} is compared: make them equal, or leave it out")
+        within = one.config.stop.model_dump()["within"].get(unit, amount)
+        if within != amount:
+            raise ConfigError(
+                f"{one.file}: stop.within.{unit} is {within:g}, and {amount:g} is compared, which would take its place: make them equal, "
+                f"or leave it out"
+            )
     return next(known for known in UNITS if known == unit), float(amount)
 
 
@@ -85,10 +93,11 @@ def comparable(contenders: Sequence[Contender], unit: Unit) -> None:
     if len(contenders) < 2:
         raise ConfigError(f"{len(contenders)} run file given: a comparison needs at least two")
     if len(set(names)) < len(names):
-        raise ConfigError(f"two run files have the same name ({', '.join(sorted(names))}): rename one; it stands in the tables")
+        twice = ", ".join(str(one.file) for one in contenders if names.count(one.name) > 1)
+        raise ConfigError(f"two run files have the same name ({twice}): rename one; it stands in the tables")
     for one in contenders:
         if not one.task.test:
-            raise ConfigError(f"{one.name}: there are no test cases; keep some apart, e.g. `task: {{test: 0.5}}`, or name a file of them")
+            raise ConfigError(f"{one.file}: there are no test cases; keep some apart, e.g. `task: {{test: 0.5}}`, or name a file of them")
     racing = [one.name for one in contenders if one.config.racing is not None]
     if unit == "evaluations" and 0 < len(racing) < len(names):
         raise ConfigError(
@@ -103,14 +112,18 @@ def comparable(contenders: Sequence[Contender], unit: Unit) -> None:
             ("scorer", "give all files the same `task.scorer`"),
         ):
             if said_by(first, what) != said_by(one, what):
-                raise ConfigError(f"{first.name} and {one.name} do not have the same {what}: {cure}")
+                raise ConfigError(
+                    f"{first.file} and {one.file} do not have the same {what}:\n"
+                    + "".join(f"  {each.file}: {_words(each, what)}\n" for each in (first, one))
+                    + f"Cure: {cure}"
+                )
         for section in ("budget", "stop"):
             common = {unit} if section == "budget" else set()  # that one is held equal for them
             mine, theirs = (getattr(each.config, section).model_dump(exclude=common) for each in (first, one))
             differ = sorted(name for name in mine if mine[name] != theirs[name])
             if differ:
                 raise ConfigError(
-                    f"{first.name} and {one.name} differ in {section}.{f', {section}.'.join(differ)}: make them equal, or leave them out"
+                    f"{first.file} and {one.file} differ in {section}.{f', {section}.'.join(differ)}: make them equal, or leave them out"
                 )
 
 
@@ -122,6 +135,18 @@ def said_by(one: Contender, what: str) -> Any:
         return one.config.model_dump(mode="json")["task"]["scorer"], getattr(one.task.scorer, "key", "")
     known = [*one.task.dev, *(one.task.shots.pool if one.task.shots else ())]
     return content(sorted(known, key=lambda case: case.id))
+
+
+def _words(one: Contender, what: str) -> str:
+    """What a file says of that, for whoever has to make files equal."""
+    task = one.config.task
+    if what == "scorer":
+        return task.scorer if isinstance(task.scorer, str) else str(one.config.model_dump(mode="json")["task"]["scorer"])
+    own = task.test if what == "test cases" and isinstance(task.test, CasesConfig) else None
+    origin = own or task.cases
+    count = len(one.task.test) if what == "test cases" else len(one.task.dev) + (len(one.task.shots.pool) if one.task.shots else 0)
+    part = "" if own else f", drawn with seed {one.config.seed}"
+    return f"{count} of {origin.path or origin.dataset}{part}"
 
 
 __all__ = ["UNITS", "Contender", "Unit", "common_budget", "comparable", "contender_of", "limited", "said_by"]

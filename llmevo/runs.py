@@ -36,6 +36,7 @@ from llmevo.recipes import Plan
 from llmevo.report.held_out import Crowning
 from llmevo.report.races import Drop
 from llmevo.report.statistics import Interval
+from llmevo.report.summary import open_record
 from llmevo.report.votes import Voted
 from llmevo.storage.blobs import FolderBlobs, MemoryBlobs
 from llmevo.storage.budget import Budget
@@ -47,6 +48,8 @@ from llmevo.strategies import Racing
 from llmevo.voting import vote
 from llmevo.winning import crowned, tested
 
+NEAR = "near"
+"""The name of the record of where the run file stood: paths in it are relative to that folder."""
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -169,6 +172,8 @@ async def _run(
             grace=grace,
         ) as connections:
             search = assemble(config, task, connections)
+            if task.near is not None:
+                search = replace(search, notes={**search.notes, NEAR: str(task.near.resolve())})
             if search.plans_at is not None:
                 search.plans_at(folder.plans if folder else None)
             sitting = _Sitting(config, search, journal, evaluations, stopwatch, folder, on_cohort)
@@ -279,6 +284,16 @@ class _Sitting:
                 self._journal.database.insert("meta", rows)
 
 
+def own_file(folder: Path) -> tuple[Path, Path]:
+    """The run file that a run folder holds, and the folder to which paths in it are relative. Raises `ConfigError` without a run."""
+    database = open_record(folder)
+    try:
+        near = dict(database.rows("meta")).get(NEAR)
+    finally:
+        database.close()
+    return folder / "run.yaml", Path(near) if near else folder
+
+
 def replay_run(config: RunConfig, task: Task, folder: Path) -> Replayed[Any]:
     """Repeats a recorded run without a request. Raises `ReplayDiffers` where the algorithm plans something else.
 
@@ -299,4 +314,4 @@ def replay_run(config: RunConfig, task: Task, folder: Path) -> Replayed[Any]:
         database.close()
 
 
-__all__ = ["Result", "replay_run", "run"]
+__all__ = ["Result", "own_file", "replay_run", "run"]

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import llmevo
 from llmevo.cli.app import app
 from llmevo.comparing import acompare
+from llmevo.contending import contender_of, limited
 from llmevo.core import BudgetExhausted, ConfigError, Interrupted, RunHeld, StorageError
 from llmevo.engine.brake import Brake
 from llmevo.report.comparison import Row, compare, rows_of
@@ -189,7 +190,8 @@ def test_the_command(place: Path) -> None:
     words = ["compare", *files, "--seeds", "1", "--budget", "evaluations=8", "--run", str(place / "c")]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    assert "| ga | 1 |" in done.output
+    assert "against climber" in done.output and all(len(line) <= 80 for line in done.output.splitlines() if str(place) not in line)
+    assert "curves.svg" in done.output and "| ga | 1 |" in (place / "c" / "table.md").read_text()
     record = json.loads(CliRunner().invoke(app, [*words, "--json"]).output)
     assert record["missing"] == 0 and record["differences"][0]["a"] == "ga" and record["unit"] == "evaluations"
 
@@ -200,13 +202,15 @@ TASK = BASE["task"]
 @pytest.mark.parametrize(
     ("change", "options", "words"),
     [
-        ({"task": {**TASK, "test": 8}}, {}, "do not have the same test cases: give all files the same"),
+        ({"task": {**TASK, "test": 8}}, {}, "the same test cases:\n.*ga.yaml: 24 of cases.jsonl.*\n.*climber.yaml: 8 of cases"),
         ({"task": {**TASK, "dev": 20}}, {}, "do not have the same"),
         ({"seed": 5}, {}, "do not have the same"),
         ({"task": {**TASK, "scorer": "exact-ignore-case"}}, {}, "do not have the same scorer"),
         ({"task": {**TASK, "dev": 48}}, {}, "no test cases"),
         ({"budget": {"evaluations": 5}}, {}, "its budget is evaluations: 5, and 12 is compared"),
         ({"budget": {"calls": 5}}, {}, "differ in budget.calls"),
+        ({"stop": {"within": {"evaluations": 5}}}, {}, "stop.within.evaluations is 5, and 12 is compared"),
+        ({"stop": {"within": {"calls": 5}}}, {}, "differ in stop.within"),
         ({"stop": {"target": 0.9}}, {}, "differ in stop.target"),
         ({"stop": {"evaluations": 5}}, {}, "differ in stop.evaluations"),
         ({"racing": True}, {}, "counts every lap as an evaluation.*compare by calls or tokens"),
@@ -243,6 +247,29 @@ def test_names_and_folders_that_are_taken_are_refused(place: Path) -> None:
     with pytest.raises(RunHeld):
         go(place)
     held.close()
+
+
+def test_a_limit_in_another_unit_holds_beside_the_budget(place: Path) -> None:
+    file(place, "ga", stop={"within": {"calls": 10**6}})
+    within = limited(contender_of(place / "ga.yaml", ()).config, 0, "evaluations", 8.0).stop.within
+    assert dict(within) == {"calls": 10**6, "evaluations": 8}
+
+
+def test_show_says_what_the_folder_of_a_comparison_is(place: Path) -> None:
+    go(place, seeds=1)
+    done = CliRunner().invoke(app, ["show", str(place / "cmp")])
+    assert done.exit_code != 0 and isinstance(done.exception, ConfigError)
+    words = str(done.exception)
+    assert "folder of a comparison" in words and str(place / "cmp" / "table.md") in words and "climber/seed-0" in words
+
+
+def test_the_same_winner_is_noted() -> None:
+    rows = [replace(row(name, seed, "1100"), key=key) for name, seed, key in (("a", 0, "x"), ("a", 1, "x"), ("b", 0, "x"), ("b", 1, "y"))]
+    found = compare(rows, ["a", "b"], "calls", 10)
+    assert found.same == {("a", "b"): (0,)} and [line.winners for line in found.lines] == [1, 2]
+    assert "a and b: the same winner in 1 of 2 seeds (0)" in found.markdown() and "the same with all 2 seeds" in found.markdown()
+    old = compare([replace(one, key="") for one in rows], ["a", "b"], "calls", 10)
+    assert not old.same and not old.notes, "rows that do not say are no equal ones"
 
 
 def test_other_contents_of_the_same_file_of_cases_are_noticed(place: Path) -> None:

@@ -107,8 +107,28 @@ def encoder_tables(rows: Sequence[Row]) -> list[str]:
 
 
 def reviews_tables(rows: Sequence[Row]) -> list[str]:
-    """The comparison of the reviews, as `llmevo compare` wrote it."""
-    return ["### Small model, reviews", "", *(row["table"] for row in rows), ""]
+    """Scores per arm, then the arms against each other; a table for each set of weights that there are rows of."""
+    lines: list[str] = []
+    for weights in dict.fromkeys(row["weights"] for row in rows):
+        some = whole([row for row in rows if row["weights"] == weights], "arm")
+        arms = list(dict.fromkeys(row["arm"] for row in some))
+        groups = {arm: sorted((row for row in some if row["arm"] == arm), key=lambda row: row["seed"]) for arm in arms}
+        n = len({row["seed"] for row in some})
+        lines += [f"### Small model, reviews ({n} seeds a cell, weights {weights[:12]})", ""]
+        lines += ["| what evolves | evaluations | calls | dev | test | optimism | seeds with test = 1 |", "|---" * 7 + "|"]
+        for arm, own in groups.items():
+            dev = np.array([[row["dev"]] for row in own])
+            gap = dev - bits(own).mean(axis=1, keepdims=True)
+            used = f"{min(row['evaluations'] for row in own)}-{max(row['evaluations'] for row in own)}"
+            calls = f"{np.mean([row['calls'] for row in own]):,.0f}"
+            scores = f"{shown(dev, arm, 'dev')} | {shown(bits(own), arm)} | {shown(gap, arm, 'gap')}"
+            lines.append(f"| {arm} | {used} | {calls} | {scores} | {sum(row['test'] == 1 for row in own)} of {n} |")
+        pairs = list(combinations(arms, 2))
+        made = corrected([difference(bits(groups[a]), bits(groups[b]), generator("reviews", a, b)) for a, b in pairs])
+        lines += ["", "Paired differences on test (seeds and cases; Holm over the table):", "", "| | against | |", "|---|---|---|"]
+        lines += [f"| {a} | {b} | {against(found)} |" for (a, b), found in zip(pairs, made, strict=True)]
+        lines.append("")
+    return lines
 
 
 def write(rows: dict[str, list[Row]], readme: Path | None) -> None:

@@ -43,9 +43,10 @@ def options(
     """Evolve prompts, answers and model weights with one engine."""
 
 
-def load(file: Path, sets: list[str] | None) -> tuple[RunConfig, Task]:
-    """The checked configuration of a run file, with what was set on the command line, and its data."""
+def load(file: Path, sets: list[str] | None, near: Path | None = None) -> tuple[RunConfig, Task]:
+    """The checked configuration of a run file, with what was set on the command line, and its data: paths are relative to `near`, by
+    default the folder of the file."""
     from llmevo.config import load_task, read_config
 
     config = read_config(file, sets or ())
-    return config, load_task(config.task, seed=config.seed, near=file.parent)
+    return config, load_task(config.task, seed=config.seed, near=near or file.parent)

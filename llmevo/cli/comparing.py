@@ -10,7 +10,7 @@ import typer
 
 from llmevo.cli.app import AsJson, Sets, app
 from llmevo.cli.signals import under_signals
-from llmevo.cli.speaking import again, echo, print_json, tell
+from llmevo.cli.speaking import again, print_json, tell
 
 
 @app.command()
@@ -25,6 +25,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare run files at equal budgets: paired seeds, scores with intervals, a corrected test, curves."""
+    from llmevo import console
     from llmevo.comparing import acompare
 
     def show(name: str, seed: int, number: int, of: int) -> None:
@@ -39,7 +40,7 @@ def compare(
     if as_json:
         print_json({**found.comparison.record(), "missing": found.missing, "folder": str(found.folder)})
     else:
-        echo(f"\n{found.comparison.markdown()}\n{found.folder}: table.md, table.csv, curves.svg, curves.csv, and every run")
+        console.show_comparison(found.comparison, found.files)
     if found.pause is not None:
         tell(f"paused, {found.missing} runs are missing: {found.pause}\nContinue with:\n  {again()}")
         raise typer.Exit(found.pause.exit_code)

@@ -1,4 +1,4 @@
-"""The commands that look at what is there: show, best, doctor, recipes, operators."""
+"""The commands that look at what is there: show, report, best, doctor, recipes, operators."""
 
 from __future__ import annotations
 
@@ -29,6 +29,25 @@ def show(folder: RunDir, as_json: AsJson = False) -> None:
         print_json(console.summary_record(summary))
     else:
         console.show_summary(summary)
+
+
+@app.command()
+def report(folder: RunDir, output: Annotated[Path, typer.Option("-o", "--output", help="*.html, or *.svg for the figure alone.")]) -> None:
+    """Write a run as a page of its own, or its figure alone. It need not be finished."""
+    from llmevo.config import KINDS
+    from llmevo.report.figure import figure
+    from llmevo.report.page import page
+    from llmevo.report.summary import summarise
+
+    makers = {".html": page, ".svg": figure}
+    if output.suffix not in makers:
+        raise ConfigError(f"{output}: a report is a page, NAME.html, or the figure alone, NAME.svg")
+    text = makers[output.suffix](summarise(folder, KINDS))
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{output} cannot be written: {error}") from error
+    tell(f"written: {output}")
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmevo.cli.app import AsJson, RunDir, RunFile, Sets, app, load
+from llmevo.cli.app import AsJson, RunFile, Sets, app, load
 from llmevo.cli.signals import under_signals
 from llmevo.cli.speaking import again, echo, print_json, tell
 from llmevo.core.errors import ConfigError
@@ -68,11 +68,22 @@ def plan(file: RunFile, sets: Sets = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def replay(file: RunFile, folder: RunDir, sets: Sets = None, as_json: AsJson = False) -> None:
+def replay(
+    file: Annotated[Path, typer.Argument(help="A run file (YAML), or a run folder, which holds its own.", show_default=False)],
+    folder: Annotated[Path | None, typer.Argument(help="The run folder; by default FILE is it.", show_default=False)] = None,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
     """Repeat a recorded run without a request, and say where it differs."""
     from llmevo import runs
 
-    config, task = load(file, sets)
+    near = None
+    if folder is None:
+        if not file.is_dir():
+            raise ConfigError(f"which run is to be repeated? Say its folder, too: llmevo replay {file} FOLDER")
+        folder = file
+        file, near = runs.own_file(folder)
+    config, task = load(file, sets, near)
     done = runs.replay_run(config, task, folder)
     if as_json:
         print_json({"cohorts": done.cohorts, "births": done.births, "history": done.history})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llmevo.console.comparisons import show_comparison
 from llmevo.console.inert import Screen, as_json, inert, silence
 from llmevo.console.live import COLUMNS, Live
 from llmevo.console.records import best_record, operator_record, refined_record, result_record, summary_record
@@ -21,6 +22,7 @@ __all__ = [
     "result_record",
     "score_lines",
     "scores_record",
+    "show_comparison",
     "show_front",
     "show_operators",
     "show_plan",

@@ -63,7 +63,7 @@ def summary_record(summary: Summary) -> dict[str, Any]:
     record["crowning"] = dataclasses.asdict(summary.crowning) if summary.crowning else None
     record["spent"] = dataclasses.asdict(summary.spent)
     record["dropped"] = [{**dataclasses.asdict(one), "who": summary.previews.get(one.id)} for one in summary.dropped]
-    del record["previews"]
+    del record["previews"], record["points"]
     record["makers"] = {name: {"living": count, "best": best} for name, (count, best) in summary.makers.items()}
     record["vote"] = summary.vote.record() if summary.vote else None
     for name in ("hall", "front"):

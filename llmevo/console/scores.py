@@ -17,17 +17,17 @@ def score_lines(best: Individual[Any], crowning: Crowning | None, test: Interval
     """A line for each kind of cases. `tests` is how many winners were scored on the test cases."""
     found = searched(best.fitness)
     plain = f"{best.fitness.value:.3f} (n = {len(best.fitness.cases) or 1})"
-    lines = [_line("dev score", str(found or plain), "the search chose by these, so it is too good")]
+    lines = [_line("dev score", str(found or plain), "the search chose by it: too good")]
     if crowning is not None:
-        note = f"never seen by the search; crowned among {len(crowning.finalists)}"
+        note = f"unseen by the search; crowned among {len(crowning.finalists)}"
         lines.append(_line("fresh score", str(crowning.fresh), note))
     if test is not None:
-        note = "never seen by the search"
+        note = "unseen by the search"
         if tests > 1:
-            note = f"{tests} winners were scored on these cases, so the last score is too good"
+            note = f"of {tests} winners that were scored: too good"
         lines.append(_line("test score", str(test), note))
     if crowning is None and test is None:
-        lines.append(_line("test score", "none", "not scored on cases that the search never saw"))
+        lines.append(_line("test score", "none", "not scored on cases that the search did not see"))
     return lines
 
 

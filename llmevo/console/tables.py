@@ -41,12 +41,15 @@ def show_result(result: Result, demonstrates: str | None = None) -> None:
     out.print(Text("\n".join(["", *score_lines(result.best, result.crowning, result.held_out)])))
     show_vote(result.vote)
     out.print(f"{'search':>12}  {counts(now.births - now.reassessed, now.stillborn, now.evaluations, now.reassessed)}")
-    out.print(f"{'paid':>12}  {cost(result.spent)}; {result.hits:,} answers came from the record")
+    out.print(f"{'paid':>12}  {cost(result.spent)}")
+    if result.hits:
+        out.print(f"{'record':>12}  {result.hits:,} answers came from it, and were not paid again")
     if result.folder is not None:
-        out.print(Text(f"{'run folder':>12}  {result.folder}"))
-        out.print(Text(f"\nIn full: llmevo show {result.folder}     The winner alone: llmevo best {result.folder}"))
+        lines = ["", f"In full:       llmevo show {result.folder}", f"As a page:     llmevo report {result.folder} -o report.html"]
+        out.print(Text("\n".join([*lines, f"The winner:    llmevo best {result.folder}"])), soft_wrap=True)
     if demonstrates:
-        out.print(Text(f"Your own task: copy {demonstrates}; change `cases`, `prompt` or `seeds`, and `models` (docs/models.md)"))
+        words = f"Your own task: copy {demonstrates}; change `cases`,\n               `prompt` or `seeds`, and `models` (docs/models.md)"
+        out.print(Text(words), soft_wrap=True)
 
 
 def show_refined(found: Refined) -> None:

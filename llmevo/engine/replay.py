@@ -16,6 +16,7 @@ class Replayed(Generic[G]):
 
     cohorts: int
     births: int
+    """Whoever was born or stillborn, once, however often it was reassessed."""
     history: str
     view: View[G]
 
@@ -42,5 +43,5 @@ def replay(
         schedule.tell(told)
         journal.verify(cohort.j, told)
         cohorts += 1
-        births += len(told)
+        births += sum(not mating.variation.reassess for mating in cohort.matings)
     return Replayed(cohorts, births, journal.history, strategy.view)

@@ -7,7 +7,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,8 @@ class Row:
     reason: str
     curve: tuple[tuple[float, float], ...]
     """What had been spent, in the compared unit, and the best score of the measure that selects by then."""
+    key: str = ""
+    """The key of the winner's genome; rows of older comparisons have none."""
 
     def dump(self) -> str:
         """One line of JSON."""
@@ -82,6 +84,8 @@ class Line:
     calls: float
     tokens: float
     seconds: float
+    winners: int = 0
+    """How many different winners there are; 0 where rows do not say."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,8 @@ class Comparison:
     lines: tuple[Line, ...]
     differences: Mapping[tuple[str, str], Difference]
     """Of every pair (a, b): how far a is above b on the test cases, over the seeds that both have, corrected for the number of pairs."""
+    same: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
+    """Of every pair that has any: the seeds with which both found the same winner, so that their difference there is 0."""
 
     def markdown(self) -> str:
         """The table and the differences."""
@@ -109,7 +115,20 @@ class Comparison:
         for (a, b), found in self.differences.items():
             numbers = f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}] | {found.p:.3f} | {found.runs}"
             lines.append(f"| {a} | {b} | {numbers} | {found.verdict} |")
+        lines += ["", *self.notes] if self.notes else []
         return "\n".join(lines) + "\n"
+
+    @property
+    def notes(self) -> list[str]:
+        """What has to be known to read the table, a line each."""
+        found = []
+        for line in self.lines:
+            if line.runs > 1 and line.winners == 1:
+                found.append(f"{line.name}: the winner is the same with all {line.runs} seeds.")
+        for (a, b), seeds in self.same.items():
+            words = f"{len(seeds)} of {self.differences[a, b].runs} seeds ({', '.join(map(str, seeds))})"
+            found.append(f"{a} and {b}: the same winner in {words}; there they cannot differ.")
+        return found
 
     def csv(self) -> str:
         """The table, with the ends of every interval in columns of their own."""
@@ -126,7 +145,9 @@ class Comparison:
     def record(self) -> dict[str, Any]:
         """The same as JSON."""
         pairs = [{"a": a, "b": b, **asdict(one), "verdict": one.verdict} for (a, b), one in self.differences.items()]
-        return {"unit": self.unit, "amount": self.amount, "lines": [asdict(one) for one in self.lines], "differences": pairs}
+        same = [{"a": a, "b": b, "seeds": list(seeds)} for (a, b), seeds in self.same.items()]
+        lines = [asdict(one) for one in self.lines]
+        return {"unit": self.unit, "amount": self.amount, "lines": lines, "differences": pairs, "same_winners": same}
 
 
 def compare(rows: Sequence[Row], names: Sequence[str], unit: str, amount: float) -> Comparison:
@@ -141,17 +162,25 @@ def compare(rows: Sequence[Row], names: Sequence[str], unit: str, amount: float)
             tables = [_table([row for row in groups[one] if row.seed in seeds], "test") for one in (a, b)]
             found[a, b] = difference(tables[0], tables[1], generator("difference", a, b))
     whole = dict(zip(found, corrected(list(found.values())), strict=True))
-    return Comparison(unit, amount, lines, whole)
+    same = {(a, b): _same(groups[a], groups[b]) for a, b in found}
+    return Comparison(unit, amount, lines, whole, {pair: seeds for pair, seeds in same.items() if seeds})
+
+
+def _same(a: Sequence[Row], b: Sequence[Row]) -> tuple[int, ...]:
+    """The seeds with which two found the same winner."""
+    theirs = {row.seed: row.key for row in b}
+    return tuple(row.seed for row in a if row.key and theirs.get(row.seed) == row.key)
 
 
 def _line(name: str, rows: Sequence[Row]) -> Line:
     import numpy as np
 
     dev, test = _table(rows, "dev"), _table(rows, "test")
-    means = [float(np.mean([getattr(row, cost) for row in rows])) for cost in ("evaluations", "calls", "tokens", "seconds")]
+    means = {cost: float(np.mean([getattr(row, cost) for row in rows])) for cost in ("evaluations", "calls", "tokens", "seconds")}
     scores = [mean_of(table, generator(part, name)) for part, table in (("dev", dev), ("test", test))]
     scores.append(gap_of(dev, test, generator("optimism", name)))
-    return Line(name, len(rows), scores[0], scores[1], scores[2], *means)
+    winners = len({row.key for row in rows}) if all(row.key for row in rows) else 0
+    return Line(name, len(rows), scores[0], scores[1], scores[2], **means, winners=winners)
 
 
 def _table(rows: Sequence[Row], part: str) -> NDArray[np.float64]:

@@ -22,6 +22,9 @@ from llmevo.storage.folder import RECORD
 from llmevo.storage.genomes import Genomes
 from llmevo.storage.records import birth_from, evaluations_in
 
+PLAN = "compare.json"
+"""The file by which the folder of a comparison is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -36,6 +39,8 @@ class Step:
     best_so_far: float | None
     cases: tuple[int, ...] = ()
     """On how many cases its living births were scored so far: fewer than all while they race."""
+    born: int = 0
+    """How many were born or stillborn by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,8 @@ class Summary:
     """How often somebody known was evaluated further: laps of a race, confirmations."""
     previews: Mapping[str, str] = field(default_factory=dict)
     """Those who were dropped, in a line each, by id."""
+    points: tuple[tuple[int, float, bool], ...] = ()
+    """Of whoever has a score: as which it was born, counted from 1, its last score, and whether that is on all cases."""
 
 
 def summarise(folder: Path, kinds: Mapping[str, type[Genome]]) -> Summary:
@@ -116,7 +123,8 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
     quoted: Counter[str] = Counter()
     reassessed = 0
     seen: dict[str, Individual[Any]] = {}
-    known: set[str] = set()
+    known: dict[str, int] = {}
+    """By id, as which it was born."""
     makers: dict[str, tuple[int, float]] = {}
     everybody: dict[str, Individual[Any]] = {}
     cohorts: dict[int, list[Mapping[str, Any]]] = {}
@@ -133,7 +141,7 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
                 all_births[birth.variation] += 1
                 quoted.update(birth.quoted)
                 lost[birth.variation] += not isinstance(birth, Individual)
-                known.add(birth.id)
+                known[birth.id] = len(known) + 1
             if isinstance(birth, Individual):
                 seen[birth.id] = birth
         # The memory of the best is the search's own, so that a revised score counts here as it does there. Who still races, or was
@@ -144,7 +152,7 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
         scores = [one.fitness.value for one in living(births)]
         top, middle = (max(scores), statistics.median(scores)) if scores else (None, None)
         counts = tuple(sorted({len(birth.fitness.cases) for birth in births if isinstance(birth, Individual) and birth.fitness.ok}))
-        steps.append(Step(j, len(rows), len(scores), top, middle, view.best.fitness.value if view.best else None, counts))
+        steps.append(Step(j, len(rows), len(scores), top, middle, view.best.fitness.value if view.best else None, counts, len(known)))
     # Once per individual, with its last score: laps and confirmations come back under the same id.
     for one in everybody.values():
         if one.fitness.ok:
@@ -178,6 +186,7 @@ def _summary(folder: Path, database: Database, kinds: Mapping[str, type[Genome]]
         drops,
         reassessed,
         {one.id: seen[one.id].genome.preview() for one in drops if one.id in seen},
+        tuple((known[one.id], one.fitness.value, one.id in everybody) for one in seen.values() if one.fitness.ok),
     )
 
 
@@ -187,8 +196,18 @@ def title(variation: str) -> str:
     return own if more and "(" not in own else " > ".join(stage.partition("(")[0].strip() for stage in variation.split(" > "))
 
 
+def _instead(folder: Path) -> str:
+    """What a folder without a record is, where that is known, and what to open."""
+    found = sorted(one.parent for pattern in ("*", "*/*") for one in folder.glob(f"{pattern}/{RECORD}"))
+    example = f", e.g. {found[0]}" if found else ""
+    if (folder / PLAN).is_file():
+        table = f" Its table is {folder / 'table.md'}." if (folder / "table.md").is_file() else " It has no finished run yet."
+        return f". It is the folder of a comparison.{table} Each of its runs is a folder NAME/seed-N in it{example}"
+    return f". There are runs in it{example}" if found else ""
+
+
 def open_record(folder: Path) -> Database:
     """The database of a run folder, which must exist."""
     if not (folder / RECORD).is_file():
-        raise ConfigError(f"{folder} holds no run: there is no {RECORD} in it")
+        raise ConfigError(f"{folder} holds no run: there is no {RECORD} in it{_instead(folder)}")
     return Database(folder / RECORD)

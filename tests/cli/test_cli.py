@@ -20,7 +20,7 @@ from tests.cli.helpers import Said, say
 from tests.runs.helpers import answer, is_operator, values_for, write_run
 
 Capture = pytest.CaptureFixture[str]
-COMMANDS = ("run", "plan", "show", "best", "replay", "doctor", "recipes", "operators")
+COMMANDS = ("run", "plan", "show", "report", "best", "replay", "doctor", "recipes", "operators")
 ESCAPE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 

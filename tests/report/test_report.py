@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -103,6 +104,27 @@ class TestSummary:
     def test_a_duplicate_is_no_evaluation(self, tmp_path: Path) -> None:
         cohorts = [[born("a", 0.3, text="same"), born("b", 0.3, text="same")], [born("c", 0.3, text="same")]]
         assert summarise(write(tmp_path / "run", cohorts), KINDS).evaluations == 1
+
+    def test_a_figure_and_a_page_of_a_run(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        evil = "<script>alert(1)</script>"
+        short, best = born("a", 0.2, cases=1), born("b", 0.6, cases=3, text=evil)
+        dropped = {"step": 1, "lap": 1, "why": "0.400 behind place 1 (p = 0.01)"}
+        meta = {"frozen": {"recipe": evil, "seed": 4, "racing.rule": "behind"}, "dropped:_a": dropped}
+        held = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+        folder = write(tmp_path / "run", [[short, lost("c"), born("b", 0.1)], [best], [born("d", 0.5, cases=3)]], **meta, test_of_b=held)
+        found = summarise(folder, KINDS)
+        assert found.points == ((1, 0.2, False), (3, 0.6, True), (4, 0.5, True)) and [one.born for one in found.steps] == [3, 3, 4]
+        for name, tag in (("figure.svg", "svg"), ("page.html", "html")):
+            assert say(capsys, "report", folder, "-o", tmp_path / name).code == 0
+            text = (tmp_path / name).read_text()
+            assert "<script>" not in text and "&lt;script&gt;" in text and tag in text
+        assert ElementTree.parse(tmp_path / "figure.svg").getroot().tag.endswith("svg")
+        text = (tmp_path / "page.html").read_text()
+        assert text.count("<circle") == 3 and "behind place 1" in text and "4 births, 1 stillborn, 4 evaluations" in text
+        assert "NAME.html" in say(capsys, "report", folder, "-o", tmp_path / "x.txt").err
+        write(tmp_path / "empty", [[lost("a")]])
+        assert say(capsys, "report", tmp_path / "empty", "-o", tmp_path / "y.html").code == 0
+        assert "Nobody lived" in (tmp_path / "y.html").read_text()
 
     def test_what_is_not_told_does_not_count(self, tmp_path: Path) -> None:
         found = summarise(write(tmp_path / "run", [[born("a", 0.3)], [born("b", 0.9)]], told=1), KINDS)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmevo.config import KINDS, check_config, load_task
+from llmevo.config.assemble import assemble
+from llmevo.config.estimate import estimate
 from llmevo.config.racing import set_apart
 from llmevo.core import ConfigError
+from llmevo.llm.build import Connections
 from llmevo.report.summary import summarise
 from llmevo.runs import Result, replay_run
+from llmevo.storage.blobs import FolderBlobs
+from llmevo.storage.database import Database
+from llmevo.storage.journal import Journal
 from llmevo.testing.server import Action, FaultyLLM, Seen
 from tests.cli.helpers import say
 from tests.runs.helpers import answer, is_operator, pick, values_for, write_cases, write_run
@@ -124,6 +131,57 @@ def test_show_best_and_replay_speak_of_the_crowned(server: FaultyLLM, data: Path
     assert "crowned among 3" in say(capsys, "best", folder).err
     config = check_config(values(server))
     assert replay_run(config, load_task(config.task, seed=config.seed, near=data), folder).history == ran["history"]
+
+
+def test_run_show_replay_and_budget_count_the_same(server: FaultyLLM, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    twice = values(server)
+    twice["task"]["seeds"] = [*twice["task"]["seeds"], "Name the feeling."]  # equal genomes race side by side, and are evaluated once
+    file = write_run(data, twice)
+    ran = json.loads(say(capsys, "run", file, "--run", data / "run", "--json").out)
+    shown = json.loads(say(capsys, "show", data / "run", "--json").out)
+    replayed = json.loads(say(capsys, "replay", data / "run", "--json").out)
+    for name in ("births", "evaluations", "reassessed"):
+        assert ran[name] == shown[name]
+    assert replayed["births"] == ran["births"] < ran["evaluations"] and replayed["history"] == ran["history"]
+    assert ran["stillborn"] == sum(lost for lost, _ in shown["stillborn"].values())
+    with closing(Database(data / "run" / "run.sqlite")) as database:
+        assert Journal(database, FolderBlobs(data / "run" / "blobs"), KINDS).evaluated == ran["evaluations"]
+    words = say(capsys, "show", data / "run").out
+    assert f"{ran['births']} births" in words and f"{ran['evaluations']} evaluations" in words
+
+
+def test_who_was_dropped_when_and_by_which_test(server: FaultyLLM, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_run(data, values(server))
+    said = say(capsys, "run", file, "--run", data / "run").err
+    assert "lap 1 of 4 is over: " in said and "came through" in said
+    dropped = json.loads(say(capsys, "show", data / "run", "--json").out)["dropped"]
+    bad = next(one for one in dropped if BAD in one["who"])
+    assert bad["lap"] == 1 and bad["step"] == 1 and "behind place 1 (p = " in bad["why"]
+    shown = say(capsys, "show", data / "run").out
+    assert f"{len(dropped)} of " in shown and "in the race, by rule behind (alpha 0.05)" in shown and "on cases" in shown
+
+
+def test_who_was_dropped_is_known_after_an_interruption(server: FaultyLLM, data: Path) -> None:
+    start(values(server), data, data / "whole")
+    for calls in (150, 10_000):
+        start({**values(server), "budget": {"calls": calls}}, data, data / "run")
+    assert summarise(data / "run", KINDS).dropped == summarise(data / "whole", KINDS).dropped != ()
+
+
+def test_a_plan_counts_laps_finalists_and_the_test(server: FaultyLLM, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = check_config(values(server))
+    task = load_task(config.task, seed=config.seed, near=data)
+    search = assemble(config, task, Connections())
+    row = next(row for row in estimate(search, task) if row.role == "task")
+    births, greeting = search.plan.matings, 1
+    assert row.expected.calls == row.worst.calls == births * 40 + 3 * 20 + 20 + greeting
+    assert search.race is not None and search.race.laps == (10, 10, 10, 10)
+    least, most = search.race.laps_of(births)
+    found = start(values(server), data, data / "run")
+    assert least <= found.outcome.progress.evaluations <= most
+    assert search.race.least(births) + 80 <= len(asked(server)) <= row.expected.calls
+    said = say(capsys, "plan", write_run(data, values(server))).out
+    assert f"{least} to {most} evaluations" in said and "3 finalists are scored on the 20 other dev cases" in said
 
 
 def test_one_line_switches_it_on(server: FaultyLLM, data: Path) -> None:
