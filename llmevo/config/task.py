@@ -9,6 +9,7 @@ from pathlib import Path
 from llmevo.config.schema import CasesConfig, TaskConfig
 from llmevo.config.scoring import AnyScorer, JudgeConfig, ScorerConfig, SeveralConfig
 from llmevo.core import ConfigError
+from llmevo.core.resolve import nearest
 from llmevo.fitness import (
     Case,
     FunctionScorer,
@@ -181,7 +182,14 @@ def load_cases(config: CasesConfig, near: Path | None) -> list[Case]:
             labels=config.labels,
             limit=config.limit,
         )
-    cases = load_file(_beside(config.path, near), columns=columns, labels=config.labels, format=config.format)
+    place = _beside(config.path, near)
+    if near is not None and not place.is_file() and not Path(config.path).is_absolute():
+        beside = [one.name for one in place.parent.iterdir()] if place.parent.is_dir() else []
+        raise ConfigError(
+            f"cases: there is no file {config.path}{nearest(place.name, beside)}; a path in a run file is relative to the folder of the "
+            f"file ({near}) or else to the one where you are"
+        )
+    cases = load_file(place, columns=columns, labels=config.labels, format=config.format)
     return cases[: config.limit]
 
 

@@ -19,7 +19,7 @@ def score_lines(best: Individual[Any], crowning: Crowning | None, test: Interval
     plain = f"{best.fitness.value:.3f} (n = {len(best.fitness.cases) or 1})"
     lines = [_line("dev score", str(found or plain), "the search chose by it: too good")]
     if crowning is not None:
-        note = f"unseen by the search; crowned among {len(crowning.finalists)}"
+        note = f"unseen; crowned among {len(crowning.finalists)}"
         lines.append(_line("fresh score", str(crowning.fresh), note))
     if test is not None:
         note = "unseen by the search"

@@ -75,7 +75,7 @@ def show_plan(config: RunConfig, task: Task, search: Search, rows: Sequence[Esti
         race = search.race
         births, (few, most) = search.plan.matings, race.laps_of(search.plan.matings)
         out.print(Text(
-            f"racing: {len(race.laps)} laps over {sum(race.laps)} dev cases, {race.laps[0]} in the first; each lap is an evaluation, so\n"
+            f"racing: {len(race.laps)} laps over {sum(race.laps)} dev cases, {race.laps[0]} in the first; a lap is an evaluation:\n"
             f"{few} to {most} evaluations. Below nobody is dropped; at best {race.least(births):,}\n"
             f"instead of {race.dev(births):,} answers on these cases are scored. At the end\n"
             f"{race.finalists} finalists are scored on the {race.fresh} other dev cases.\n"

@@ -42,7 +42,7 @@ def cost(usage: Usage) -> str:
 def counts(births: int, stillborn: int, evaluations: int, reassessed: int) -> str:
     """What a search was: how many were born, and how often one was scored."""
     lost = f", {stillborn} stillborn" if stillborn else ""
-    more = f", {reassessed} of them further laps or confirmations" if reassessed else ""
+    more = f" ({reassessed} of them laps or repeats)" if reassessed else ""
     return f"{births} births{lost}, {evaluations} evaluations{more}"
 
 
