@@ -186,8 +186,8 @@ def load_cases(config: CasesConfig, near: Path | None) -> list[Case]:
     if near is not None and not place.is_file() and not Path(config.path).is_absolute():
         beside = [one.name for one in place.parent.iterdir()] if place.parent.is_dir() else []
         raise ConfigError(
-            f"cases: there is no file {config.path}{nearest(place.name, beside)}; a path in a run file is relative to the folder of the "
-            f"file ({near}) or else to the one where you are"
+            f"{place}: there is no such file{nearest(place.name, beside)}\n"
+            f"A path in a run file is relative to the folder of that file, or else to where you are."
         )
     cases = load_file(place, columns=columns, labels=config.labels, format=config.format)
     return cases[: config.limit]
