@@ -10,7 +10,6 @@ regime and writes nothing here.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -29,6 +28,7 @@ sys.path.insert(0, str(HERE))
 
 import torch  # noqa: E402
 from pools import REGIMES, members, train_pool  # noqa: E402
+from rows import Row, append, rows_of  # noqa: E402
 from search import Cell, Sizes, run_cell  # noqa: E402
 from tables import write  # noqa: E402
 from world import World, load_base, train_base  # noqa: E402
@@ -37,7 +37,6 @@ from llmevo.core import Seed  # noqa: E402
 
 POOLS, DRAWS = 8, 3
 SMALL = Sizes(validation=60, confirmation=40, test=200, others=100, evaluations=30, base_steps=60, lesson=0.2)
-Row = dict[str, Any]
 
 
 def quiet() -> None:
@@ -77,19 +76,13 @@ def draw(pool: int, regime: str, number: int, cache: Path, sizes: Sizes) -> Row:
     return {"pool": pool, "regime": regime, "draw": number, **spent, **row}
 
 
-def rows_of(path: Path) -> list[Row]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def work(executor: Executor, function: Callable[..., Row], jobs: Iterable[tuple[Any, ...]], path: Path, name: str) -> None:
     """Runs jobs; every row is written as soon as it is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     open_jobs = [executor.submit(function, *job) for job in jobs]
     began = time.monotonic()
     for done, job in enumerate(as_completed(open_jobs), start=1):
         row = job.result()
-        with path.open("a") as out:
-            out.write(json.dumps(row) + "\n")
+        append(path, row)
         shown = {key: value for key, value in row.items() if key != "methods"}
         print(f"{time.monotonic() - began:5.0f} s  {name} {done} of {len(open_jobs)}: {shown}", flush=True)
 

@@ -5,12 +5,12 @@ python experiments/genome/tables.py writes README.md anew from results/.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rows import rows_of
 
 HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -187,7 +187,7 @@ def figure(rows: Sequence[Row]) -> str:
 
 def write(results: Path, readme: Path | None) -> None:
     """Puts the tables between the two marks of the README and the figure beside it; without a README, prints them."""
-    pools, rows = ([json.loads(line) for line in (results / f"{name}.jsonl").read_text().splitlines()] for name in ("pools", "study"))
+    pools, rows = (rows_of(results / f"{name}.jsonl") for name in ("pools", "study"))
     text, drawn = tables(pools, rows), figure(rows)
     if readme is None:
         print(text)

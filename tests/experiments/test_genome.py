@@ -15,12 +15,21 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 STUDY = CHECKOUT / "experiments" / "genome"
 
 
-def tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("genome_tables", STUDY / "tables.py")
+def module_of(name: str) -> ModuleType:
+    """A module of the study, which finds its neighbours as when it runs as a script."""
+    spec = importlib.util.spec_from_file_location(f"genome_{name}", STUDY / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(STUDY))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(STUDY))
     return module
+
+
+def tables() -> ModuleType:
+    return module_of("tables")
 
 
 def cell(compared: ModuleType, share: dict[str, float], regime: str = "noisy", pool: int = 0, draw: int = 0) -> dict[str, Any]:
@@ -71,6 +80,26 @@ def test_methods_are_paired_and_pools_are_resampled() -> None:
     assert mean == pytest.approx(0.1) and 0.08 < low < high < 0.12
     assert wide_low < 0.05 and wide_high > 0.15
     assert compared.figure(alike).count("<circle") == 16
+
+
+def test_a_line_that_was_cut_off_is_done_again_and_a_damaged_one_is_not_passed_over(tmp_path: Path) -> None:
+    rows, path = module_of("rows"), tmp_path / "rows.jsonl"
+    assert rows.rows_of(path) == []
+    first, second, third = ({"pool": i, "said": "\u2028 \u00e9"} for i in range(3))
+    rows.append(path, first)
+    start = path.stat().st_size
+    rows.append(path, second)
+    whole = path.read_bytes()
+    assert rows.rows_of(path) == [first, second]
+    for end in range(start, len(whole)):
+        path.write_bytes(whole[:end])
+        assert rows.rows_of(path) == [first], f"cut after {end} bytes"
+        rows.append(path, third)
+        assert rows.rows_of(path) == [first, third]
+    for line in (b'{"pool": 1, "said"\n', b"7\n", b"\xff\n"):
+        path.write_bytes(whole[:start] + line + whole[start:])
+        with pytest.raises(ValueError, match="line 2 is damaged"):
+            rows.rows_of(path)
 
 
 def test_skills_are_drawn_and_regimes_ask_what_they_say() -> None:
