@@ -135,16 +135,20 @@ ROLES: dict[str, Role] = {
 class Roles:
     """Every seat in turn, once per round, with partners by role. The child is planned for the seat of its first parent.
 
-    The arity of the variation must be the number of roles.
+    The arity of the variation must be the number of roles. With `restart`, who has made so many moves without a better one of its own
+    begins again where its best one was, at rest: `self` and `previous` are both that one (Model Swarms).
     """
 
     names: tuple[str, ...]
+    restart: int | None = None
     seated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.names if name not in ROLES]
         if unknown or self.names[:1] != ("self",):
             raise ValueError(f"roles start with 'self' and are among {', '.join(ROLES)}; not {self.names}")
+        if self.restart is not None and self.restart < 1:
+            raise ValueError(f"a restart comes after at least one move without a better one, not {self.restart}")
 
     def __call__(
         self, view: View[G], n: int, arity: int | None, rng: np.random.Generator
@@ -155,9 +159,12 @@ class Roles:
         tuples = []
         for i in range(n if seats else 0):
             me = seats[(view.turn + i) % len(seats)]
+            past = view.memory.get(me.id)
+            again = past.best.at(me.seat) if past and self.restart is not None and past.since >= self.restart else None
             taken: list[Individual[G]] = []
             for name in self.names:
-                taken.append(ROLES[name](view, me, taken, rng))
+                rests = again is not None and name in ("self", "previous")
+                taken.append(again if rests and again else ROLES[name](view, me, taken, rng))
             tuples.append(tuple(taken))
         return tuples
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from llmevo.breeding.shaping import proportional
 from llmevo.core import ConfigError, G, Individual, common_cases, living, standing
 
 genome_key: Callable[[Individual[Any]], str] = attrgetter("genome.key")
@@ -161,14 +162,16 @@ class Comma:
 
 @dataclass(frozen=True)
 class Lottery:
-    """Elites live on for certain; the other places are won in tournaments without replacement (GENOME)."""
+    """Elites live on for certain; the other places are won in tournaments without replacement (GENOME), or with `tournament=None` by
+    a roulette without replacement, each with a probability in proportion to its score (GENOME+ as released).
+    """
 
     size: int
     elites: int = 1
-    tournament: int = 3
+    tournament: int | None = 3
 
     def __post_init__(self) -> None:
-        if not 0 <= self.elites <= _positive(self.size) or self.tournament < 1:
+        if not 0 <= self.elites <= _positive(self.size) or (self.tournament is not None and self.tournament < 1):
             raise ValueError(
                 f"a lottery for {self.size} places has between 0 and {self.size} elites, not {self.elites}, "
                 f"and at least one contestant, not {self.tournament}"
@@ -179,11 +182,27 @@ class Lottery:
     ) -> list[Individual[G]]:
         field = ranked(contenders(population, births))
         chosen, left = field[: self.elites], list(range(self.elites, len(field)))
+        if self.tournament is None:
+            return [*chosen, *(field[i] for i in _spun(field, left, self.size - len(chosen), rng))]
         while left and len(chosen) < self.size:
             entrants = rng.choice(len(left), size=min(self.tournament, len(left)), replace=False)
             # `left` is in the order of rank: the smallest position is the best entrant.
             chosen.append(field[left.pop(int(entrants.min()))])
         return chosen
+
+
+def _spun(field: Sequence[Individual[Any]], left: Sequence[int], places: int, rng: np.random.Generator) -> list[int]:
+    """So many of those who are left, drawn one after another in proportion to their scores; those without weight, and invalid ones among
+    valid ones, only when nobody else is left.
+    """
+    if not left:
+        return []
+    places_of = standings([field[i] for i in left])
+    least = max(shortfall for _, shortfall, _ in places_of)
+    weights = proportional([value for _, _, value in places_of]) * [shortfall == least for _, shortfall, _ in places_of]
+    with np.errstate(divide="ignore"):
+        order = np.argsort(rng.standard_exponential(len(left)) / weights, kind="stable")
+    return [left[int(i)] for i in order[:places]]
 
 
 def keep_all(

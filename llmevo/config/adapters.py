@@ -101,7 +101,8 @@ def bench_of(config: RunConfig, task: Task) -> Bench:
 def assemble_adapters(config: RunConfig, task: Task, fresh: Sequence[Case], connections: Connections) -> Search:
     """The search of a configuration with experts, of which the adapter alone evolves."""
     bench = bench_of(config, task)
-    kit = AdapterKit(bench.pool.genomes, seed=Seed.of(config.seed), near=task.near, gradient=_gradient(bench, task))
+    whole = () if config.racing else [case.id for case in task.dev]  # a race divides the cases itself
+    kit = AdapterKit(bench.pool.genomes, seed=Seed.of(config.seed), near=task.near, gradient=_gradient(bench, task), cases=whole)
     plan: Plan[Any] = planned(config.recipe, kit, config.settings, task.near)
     if config.experts is not None and config.experts.portfolio:
         plan = after_portfolio(kit, plan)

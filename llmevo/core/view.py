@@ -28,6 +28,8 @@ class Memory(Generic[G]):
     """How many individuals were told of which the one who sits there was the first parent."""
     stillborn: int = 0
     """The same of births that did not happen."""
+    since: int = 0
+    """How many moves along this seat there were since its best one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,10 @@ class View(Generic[G]):
                 memory[one.id] = Memory(None, one)
             else:
                 moves = [other for other in born if other.id in movers and other.seat == one.seat]
-                memory[one.id] = Memory(current(before), _better([current(self.memory[before.id].best), *moves]))
+                past = self.memory[before.id]
+                best = _better([current(past.best), *moves])
+                since = past.since + len(moves) if best.id == past.best.id else 0
+                memory[one.id] = Memory(current(before), best, since=since)
 
         hall = self.hall
         if any(one.id in told for one in hall):

@@ -17,7 +17,8 @@ class AdapterKit:
     """Experts, and for every operator file the variation of adapters that takes as many parents: recipes for prompts work here, too.
 
     `from_base` puts the untouched base model before the experts; noise alone would never leave it, so that one parent may also be
-    joined by an expert. `gradient` is a founder that is trained on the examples, if there can be one.
+    joined by an expert. `gradient` is a founder that is trained on the examples, if there can be one. `cases` are the ids of
+    those that a recipe may divide.
     """
 
     def __init__(
@@ -28,10 +29,12 @@ class AdapterKit:
         near: Path | None = None,
         from_base: bool = False,
         gradient: Variation[AdapterGenome] | None = None,
+        cases: Sequence[str] = (),
     ) -> None:
         if len(experts) < 2:
             raise ConfigError(f"{len(experts)} experts are given; a search over adapters needs at least two: add folders to `experts`")
         self.experts, self.seed, self._near, self._gradient = tuple(experts), seed, near, gradient
+        self.cases = tuple(cases)
         self.teaches = False
         """Whether a recipe has asked for the founder that is trained."""
         base: list[Variation[AdapterGenome]] = [Combined(self.experts[:1], (0.0,))] if from_base else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -24,17 +25,20 @@ from llmevo.breeding import (
     unchanged,
     uniform,
 )
-from llmevo.core import Variation
+from llmevo.core import Seed, Strategy, Variation, View
 from llmevo.core.view import HALL
 from llmevo.recipes.adapters import AdapterKit
 from llmevo.recipes.kit import Plan
 from llmevo.strategies import (
     Afresh,
+    Confirmed,
     Distribution,
     For,
     Founding,
     Genetic,
     GreedySoup,
+    Patient,
+    Phases,
     Stale,
     Vectors,
     alternate,
@@ -67,13 +71,18 @@ def genome(
 ) -> Plan[G]:
     """GENOME: random pairs of experts; roulette, merge weighted by fitness, then sparse noise; elites and tournaments.
 
-    `as_released` does what the authors' code does: factors are merged one by one, DARE is not rescaled, TIES shrinks twice, and the noise
-    is absolute. Theirs is sigma 0.001.
+    `as_released` does what the authors' code does: factors are merged one by one, DARE is not rescaled, TIES shrinks twice, the noise
+    is absolute (theirs is sigma 0.001), and after a step's `population` merges everybody, parent or child, may have a mutant beside it: a
+    share `mutation` of all has one.
     """
     founders: list[Variation[G]] = [_pair(kit, as_released)] * population
-    children = _breed(method, sigma, density, mutation, as_released)
-    search = Genetic(children, roulette, Lottery(population, elites, tournament), seed=kit.seed)
-    return Plan(sequence(Founding(founders, seed=kit.seed), search), population, population * (steps + 1))
+    survival = Lottery(population, elites, tournament)
+    merge, mutated = _merge(method, as_released), Noise(sigma, density, relative=not as_released)
+    if as_released:
+        search, each = _released(kit.seed, merge, mutated, mutation, survival, population)
+    else:
+        search, each = Genetic(_either(merge, mutated, mutation), roulette, survival, seed=kit.seed), population
+    return Plan(sequence(Founding(founders, seed=kit.seed), search), population, population + each * steps)
 
 
 def genome_plus(
@@ -100,8 +109,9 @@ def genome_plus(
 
     At the end up to `vote` of the best ever vote: how many is chosen on the dev cases, a tie goes to the best member.
 
-    `as_released`: moved individuals keep their old score, the own best is always oneself, the random factors are drawn once, and the step
-    shrinks with every individual instead of every round; besides what `genome` says.
+    `as_released`: moved individuals keep their old score, the own best is always oneself, the random factors are drawn once, the step
+    shrinks with every individual instead of every round, and a roulette without replacement chooses who lives on; besides what `genome`
+    says.
     """
     names = ("self", "previous", "self", "best", "worst") if as_released else SWARM
 
@@ -114,11 +124,16 @@ def genome_plus(
     moving = Genetic(
         InTurn(move, 1 if as_released else population), Roles(names), always_replace(), seed=kit.seed.fold("move")
     )
-    children = _breed(method, sigma, density, mutation, as_released)
-    breeding = Genetic(children, roulette, Lottery(population, elites, tournament), seed=kit.seed.fold("breed"))
+    survival, seed = Lottery(population, elites, None if as_released else tournament), kit.seed.fold("breed")
+    merge, mutated = _merge(method, as_released), Noise(sigma, density, relative=not as_released)
+    breeding: list[For[G]]
+    if as_released:
+        breeding, each = _released_phases(seed, merge, mutated, mutation, survival, population)
+    else:
+        breeding, each = [For(Genetic(_either(merge, mutated, mutation), roulette, survival, seed=seed), population)], population
     founders: list[Variation[G]] = [_pair(kit, as_released)] * population
-    rounds = alternate(For(Stale(moving) if as_released else moving, population), For(breeding, population))
-    return Plan(sequence(Founding(founders, seed=kit.seed), rounds), population, population * (2 * steps + 1), vote=vote)
+    rounds = alternate(For(Stale(moving) if as_released else moving, population), *breeding)
+    return Plan(sequence(Founding(founders, seed=kit.seed), rounds), population, population + (population + each) * steps, vote=vote)
 
 
 def model_swarms(
@@ -133,11 +148,14 @@ def model_swarms(
     step: Positive = 1.0,
     decay: Share = 0.95,
     least: Positive = 0.1,
+    patience: Annotated[int, Field(ge=1)] = 10,
+    restart: Share = 0.67,
     as_released: bool = False,
 ) -> Plan[G]:
     """Model Swarms (arXiv 2410.11163): experts and mixtures of pairs move with inertia to the own and the global best, from the worst.
 
-    `as_released` adds factors one by one instead of the changes that they stand for.
+    After `patience` steps without a new best ever it ends. Who had none of its own for a share `restart` of these begins again where its
+    best one was, at rest. `as_released` adds factors one by one instead of the changes that they stand for.
     """
     space = "factors" if as_released else "product"
 
@@ -147,7 +165,8 @@ def model_swarms(
 
     mixed = Mixed(kit.experts, 0.0, 2.0, sums=False, space=space)
     founders = [*kit.founders, *[mixed] * population][:population]
-    search = Genetic(InTurn(move, population), Roles(SWARM), always_replace(), seed=kit.seed)
+    roles = Roles(SWARM, restart=ceil(restart * patience))
+    search = Patient(Genetic(InTurn(move, population), roles, always_replace(), seed=kit.seed), patience * population)
     return Plan(sequence(Founding(founders, seed=kit.seed), search), population, population * (steps + 1))
 
 
@@ -193,13 +212,29 @@ def eggroll(
 
 
 def deep_ga(
-    kit: AdapterKit, *, population: int = 20, steps: int = 10, parents: int = 5, sigma: Positive = 0.05, density: Share = 1.0
+    kit: AdapterKit,
+    *,
+    population: int = 20,
+    steps: int = 10,
+    parents: int = 5,
+    sigma: Positive = 0.05,
+    density: Share = 1.0,
+    fresh: Annotated[float, Field(ge=0, lt=1)] = 0.25,
 ) -> Plan[G]:
-    """Deep GA (arXiv 1712.06567): mutations alone; the best `parents` have children, and the best of all stays."""
+    """Deep GA (arXiv 1712.06567): mutations alone; the best `parents` have children, and the best of all stays.
+
+    A share `fresh` of the dev cases scores no child but one that would be the best ever, which has to be so on these, too: the fresh
+    episodes of the paper. Each such scoring counts as a birth. With 0, or in a race (which divides the cases itself), all cases score all.
+    """
     search = Genetic(Noise(sigma, density), uniform, truncation(parents), seed=kit.seed)
     founders = [*kit.founders, *[Mixed(kit.experts)] * population][:population]
     founding = Founding(founders, seed=kit.seed, succession=truncation(parents))
-    return Plan(sequence(founding, search), population, population * (steps + 1))
+    strategy: Strategy[G] = sequence(founding, search)
+    apart = round(fresh * len(kit.cases))
+    if apart:
+        order = [kit.cases[int(i)] for i in kit.seed.fold("episodes").rng().permutation(len(kit.cases))]
+        strategy = Confirmed(strategy, seed=kit.seed, cases=order[apart:], fresh=order[:apart])
+    return Plan(strategy, population, population * (steps + 1))
 
 
 def m2n2(kit: AdapterKit, *, population: int = 10, steps: int = 10, sigma: Positive = 0.02, density: Share = 0.2) -> Plan[G]:
@@ -249,8 +284,8 @@ def _pair(kit: AdapterKit, as_released: bool) -> Mixed:
     return Mixed(kit.experts, space="factors" if as_released else "product")
 
 
-def _breed(method: str, sigma: float, density: float, mutation: float, as_released: bool) -> Weighted[G]:
-    """A merge, or a merge with noise."""
+def _merge(method: str, as_released: bool) -> Merge:
+    """A merge of two parents, weighted by their scores."""
     settings: dict[str, object] = {}
     if as_released:
         settings["space"] = "factors"
@@ -258,6 +293,30 @@ def _breed(method: str, sigma: float, density: float, mutation: float, as_releas
             settings["rescale"] = False
         if method == "ties":
             settings["twice"] = True
-    merge = Merge(method, settings=settings)
-    mutated = chain(merge, Noise(sigma, density, relative=not as_released))
-    return Weighted([(merge, 1 - mutation), (mutated, mutation)])
+    return Merge(method, settings=settings)
+
+
+def _either(merge: Merge, noise: Noise, mutation: float) -> Weighted[G]:
+    """A merge, or a merge with noise."""
+    return Weighted([(merge, 1 - mutation), (chain(merge, noise), mutation)])
+
+
+def _released(
+    seed: Seed, merge: Merge, noise: Noise, mutation: float, survival: Lottery, population: int
+) -> tuple[Phases[G], int]:
+    """Step after step as released, and the births of one."""
+    phases, each = _released_phases(seed, merge, noise, mutation, survival, population)
+    return alternate(*phases), each
+
+
+def _released_phases(
+    seed: Seed, merge: Merge, noise: Noise, mutation: float, survival: Lottery, population: int
+) -> tuple[list[For[G]], int]:
+    """Merges, which all stay for a while; then mutants of a share of everybody, and who lives on."""
+
+    def mutants(view: View[G]) -> int:
+        return max(1, round(mutation * len(view.population)))
+
+    merging: Genetic[G] = Genetic(merge, roulette, keep_all, seed=seed.fold("merge"))
+    mutating: Genetic[G] = Genetic(noise, uniform, survival, seed=seed.fold("mutate"))
+    return [For(merging, population), For(mutating, mutants)], population + max(1, round(2 * mutation * population))

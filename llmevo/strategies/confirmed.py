@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Generic
 
 from llmevo.breeding import Reassess
@@ -20,12 +21,21 @@ class Confirmed(Generic[G]):
     Births are held back until the best among them is confirmed or no longer better than the incumbent; so the strategy within never sees
     an unconfirmed best. Each confirmation is a mating of its own, and one evaluation that asks `times` as much. It needs an
     evaluation that honours `CaseSlice.times` (`Repeated`).
+
+    Where an answer is always the same, only other cases are fresh: with `fresh` births are scored on `cases`, and who would be the best
+    ever is scored on the `fresh` ones, too; its score is then the mean over both (Deep GA's episodes).
     """
 
-    def __init__(self, strategy: Strategy[G], times: int, *, seed: Seed) -> None:
+    def __init__(
+        self, strategy: Strategy[G], times: int = 1, *, seed: Seed, cases: Sequence[str] = (), fresh: Sequence[str] = ()
+    ) -> None:
         if times < 1:
             raise ValueError(f"confirm at least once, not {times} times")
+        if bool(cases) != bool(fresh) or set(cases) & set(fresh):
+            raise ValueError(f"fresh cases are others than those of every birth; {len(cases)} and {len(fresh)} are given")
         self._strategy, self._times, self._seed = strategy, times, seed.fold("confirmed")
+        self._cases = CaseSlice(tuple(cases)) if cases else None
+        self._fresh = tuple(fresh)
         self._again = Reassess()
         self._asked: deque[bool] = deque()
         """For every open ask, whether it is a confirmation."""
@@ -49,10 +59,10 @@ class Confirmed(Generic[G]):
         if self._doubted is not None:
             one, self._doubted = self._doubted, None
             self._ordinal += 1
-            cases = CaseSlice(tuple(one.fitness.cases), FIRST, self._times)
+            cases = CaseSlice(self._fresh) if self._fresh else CaseSlice(tuple(one.fitness.cases), FIRST, self._times)
             matings: Sequence[Mating[G]] = [plan(self._again, (one,), self._seed.fold(self._ordinal), self._ordinal, cases=cases)]
         else:
-            matings = [] if self._held else self._strategy.ask(n)
+            matings = [] if self._held else self._on_cases(self._strategy.ask(n))
         if matings:
             self._asked.append(matings[0].variation is self._again)
         return matings
@@ -69,6 +79,12 @@ class Confirmed(Generic[G]):
             self._doubted = self._best(self._held[0])
             if self._doubted is None:
                 self._strategy.tell(self._held.popleft())
+
+    def _on_cases(self, matings: Sequence[Mating[G]]) -> Sequence[Mating[G]]:
+        """On the cases of every birth, if there are others."""
+        if self._cases is None:
+            return matings
+        return [replace(one, cases=self._cases) if one.cases is None and not one.variation.reassess else one for one in matings]
 
     def _best(self, births: Sequence[Birth[G]]) -> Individual[G] | None:
         """Who would be the best ever of these births and was not confirmed yet; None when all may be told."""

@@ -165,7 +165,29 @@ def test_swarm_roles_come_from_the_memory() -> None:
     assert [x.id for x in second] == ["n1", "n1", "n1", "n1", "m"], "a founder has no previous: it stands in itself"
 
 
+def test_who_found_nothing_better_for_so_many_moves_begins_again_where_its_best_was() -> None:
+    select, view = Roles(swarm.names, restart=2), people([3.0, 9.0])
+
+    def moved(name: str, value: float, was: str) -> View[Digits]:
+        made = one(name, value, digits=name[1:] * 2, seat=0)
+        me = Individual(made.id, made.genome, made.fitness, (was,), seat=0)
+        return view.advance([me, view.population[1]], [me], {name})
+
+    view = moved("m1", 1.0, "n0")
+    assert [x.id for x in select(view, 1, 5, rng())[0]] == ["m1", "n0", "n0", "n1", "m1"], "one move is not enough"
+    view = moved("m2", 2.0, "m1")
+    assert view.memory["m2"].since == 2
+    (again,) = select(view, 1, 5, rng())
+    assert [x.id for x in again] == ["n0", "n0", "n0", "n1", "m1"] and again[0].seat == 0, "at rest at its own best"
+    assert [x.id for x in swarm(view, 1, 5, rng())[0]][:2] == ["m2", "m1"], "without a restart it goes on"
+    view = moved("m3", 4.0, "m2")
+    assert view.memory["m3"].since == 0
+    assert [x.id for x in select(view, 1, 5, rng())[0]][:3] == ["m3", "m2", "m3"], "better than ever: it moves on"
+
+
 def test_roles_are_checked() -> None:
+    with pytest.raises(ValueError, match="at least one move"):
+        Roles(swarm.names, restart=0)
     with pytest.raises(ValueError, match="roles start with 'self'"):
         Roles(("best", "self"))
     with pytest.raises(ValueError, match="among"):

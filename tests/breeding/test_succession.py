@@ -169,6 +169,20 @@ def test_a_lottery_keeps_its_elites_and_prefers_the_better() -> None:
             Lottery(**wrong)
 
 
+def test_a_lottery_by_roulette_draws_in_proportion_and_nobody_twice() -> None:
+    field = [one(f"n{i}", float(i), digits=str(i), seat=i) for i in range(5)]
+    first = dict.fromkeys((x.id for x in field), 0)
+    for i in range(2000):
+        elite, second, third = Lottery(3, elites=1, tournament=None)(field, [], rng(i))
+        assert elite.id == "n4" and len({elite.id, second.id, third.id}) == 3 and "n0" not in (second.id, third.id)
+        first[second.id] += 1
+    assert [first[f"n{i}"] / 2000 for i in (1, 2, 3)] == pytest.approx([1 / 6, 2 / 6, 3 / 6], abs=0.045)
+    assert len(Lottery(9, tournament=None)(field, [], rng())) == 5, "fewer than places: all live on"
+    assert ids(Lottery(1, tournament=None)(field[:1], [], rng())) == ["n0"]
+    wrong = [one("v", 9.0, digits="7", violation=1.0), *field[1:3]]
+    assert all(Lottery(2, 0, None)(wrong, [], rng(i))[0].id != "v" for i in range(50)), "an invalid one comes last"
+
+
 def test_seats_are_given_out_once() -> None:
     people = [one("a", 1.0, seat=2), one("b", 1.0, seat=2), one("c", 1.0, seat=0), one("d", 1.0, seat=2)]
     assert [(x.id, x.seat) for x in seated(people)] == [("a", 2), ("b", 1), ("c", 0), ("d", 3)]

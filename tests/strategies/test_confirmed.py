@@ -76,6 +76,24 @@ def test_a_confirmed_run_goes_on_like_any_other(slots: int, tmp_path: Path) -> N
     again.database.close()
 
 
+@pytest.mark.fault("E9")
+def test_on_fresh_cases_a_lucky_one_is_found_out() -> None:
+    """Of six digits the first three are seen; whoever is best on them is best only when it is on the others, too."""
+    seen, others = ("0", "1", "2"), ("3", "4", "5")
+    crowd = Founding([fixed("bad", "999159"), fixed("known", "315159"), fixed("lucky", "314999"), fixed("late", "316159")], seed=SEED)
+    done = run(Confirmed(crowd, seed=SEED, cases=seen, fresh=others), Distance(), batch=1)
+    scores = {one.genome.preview(): one.fitness.cases for one in done.view.hall}
+    assert max(scores, key=lambda name: sum(scores[name][case] for case in seen)) == "314999"
+    assert done.best is not None and done.best.genome.preview() == "315159"
+    whole = set(seen + others)
+    assert {name: set(some) for name, some in scores.items()} == {
+        "999159": whole, "315159": whole, "314999": whole, "316159": set(seen),
+    }, "only would-be best ones are asked again"  # fmt: skip
+    for wrong in ({"cases": seen}, {"fresh": others}, {"cases": seen, "fresh": seen}):
+        with pytest.raises(ValueError, match="fresh cases are others"):
+            Confirmed(crowd, seed=SEED, **wrong)
+
+
 def test_confirming_less_than_once_is_refused() -> None:
     with pytest.raises(ValueError, match="at least once"):
         Confirmed(crowd(SEED), 0, seed=SEED)

@@ -186,8 +186,54 @@ def test_an_update_needs_a_direction() -> None:
         asyncio.run(Update()(members, Context(SEED)))
 
 
+def test_a_swarm_loses_patience_and_who_is_stuck_begins_again() -> None:
+    plan: Any = planned("model-swarms", kit(), {"population": 4, "steps": 40, "patience": 3, "restart": 0.5})
+    restarts: list[bool] = []
+
+    def watch(now: Any) -> None:
+        restarts.extend(len({*one.parents[:3]}) == 1 and one.parents[0] not in present for one in now.births if one.parents)
+        present.update(one.id for one in now.view.population)
+
+    present: set[str] = set()
+    done = go(plan, on_cohort=watch)
+    assert done.reason == "no better one in 12 births" and done.progress.births < plan.matings
+    (selection,) = (one._inner._selection for one in plan.strategy._phases if hasattr(one, "_inner"))
+    assert selection.restart == 2 == -(-0.5 * 3 // 1)
+
+
+def test_deep_ga_crowns_on_fresh_episodes() -> None:
+    """A quarter of the cases score nobody but those who would be the best ever."""
+    ids = sorted(Near()._one(EXPERTS[LEAVES[0].settings["content"]]).cases)
+
+    class Some(Near):
+        """On the cases that the context names, as every evaluation of a run does."""
+
+        async def __call__(self, genomes: Sequence[AdapterGenome], contexts: Sequence[Context]) -> list[Fitness]:
+            found = []
+            for one, context in zip(await super().__call__(genomes, contexts), contexts, strict=True):
+                wanted = ids if context.cases is None else context.cases.ids
+                cases = {case: one.cases[case] for case in wanted}
+                found.append(Fitness.measured(sum(cases.values()) / len(cases), cases=cases))
+            return found
+
+    def search(**more: Any) -> Any:
+        from llmevo.recipes.adapters import AdapterKit
+
+        plan = planned("deep-ga", AdapterKit(LEAVES, seed=SEED, cases=ids), {"population": 6, "steps": 5, **more})
+        return go(plan, Some())
+
+    done, whole = search(), search(fresh=0.0)
+    sizes = [len(one.fitness.cases) for one in done.view.hall]
+    assert done.best.fitness.cases.keys() == set(ids) and sizes[0] == len(ids)
+    assert len(ids) - round(len(ids) / 4) in sizes, "who was never the best has not seen the fresh ones"
+    assert {len(one.fitness.cases) for one in whole.view.hall} == {len(ids)}
+    assert search().history == done.history != whole.history
+
+
 class TestAsReleased:
-    """GENOME's released code, fault by fault: what it does, and what we do."""
+    """The released code of GENOME, GENOME+ and Model Swarms, fault by fault in the order of the list in `METHODS.md`: what it does, and
+    what we do.
+    """
 
     def test_moved_individuals_keep_their_old_score(self) -> None:
         views: dict[bool, View[Any]] = {}
@@ -231,7 +277,11 @@ class TestAsReleased:
     def test_dare_is_not_rescaled_ties_shrinks_twice_and_factors_are_merged(self, method: str, flag: dict[str, bool]) -> None:
         def settings(as_released: bool) -> Any:
             plan: Any = planned("genome", kit(), {"method": method, "as_released": as_released})
-            return dict(plan.strategy._phases[1]._mixture.variations[0].settings)
+            search = plan.strategy._phases[1]
+            if not as_released:
+                return dict(search._mixture.variations[0].settings)
+            merging, _ = (one.strategy for one in search._phases)
+            return dict(merging._mixture.choose(SEED.rng()).settings)
 
         assert settings(False) == {} and settings(True) == {"space": "factors", **flag}
 
@@ -260,6 +310,59 @@ class TestAsReleased:
         ours, theirs = chosen(validation, right, (1, 3)), chosen(test, right, (1, 3))
         assert (ours, theirs) == (3, 1)
         assert score(test[:ours], right) == 0.0 < score(test[:theirs], right) == 1.0, "too good to be true"
+
+    def test_the_final_best_is_chosen_on_validation(self) -> None:
+        """As released it is whoever of the last population is best on test, so the figure that is reported chose itself."""
+        done = go(planned("genome", kit(), {"population": 8, "steps": 2}))
+
+        def test_score(one: Individual[AdapterGenome]) -> float:
+            return -one.fitness.value + len(one.genome.key) / 1000  # whatever it is, it may disagree
+
+        assert done.best is not None and done.best.fitness.value == max(one.fitness.value for one in done.view.population)
+        theirs = max(done.view.population, key=test_score)
+        assert theirs.id != done.best.id and test_score(theirs) > test_score(done.best), "too good to be true"
+
+    def test_everything_is_seeded_and_continues(self, tmp_path: Path) -> None:
+        """As released nothing is seeded and a run that stops is lost: there is nothing of it to switch on."""
+
+        def search(seed: int, **more: Any) -> Any:
+            from llmevo.core import Seed
+
+            return go(planned("genome-plus", kit(Seed.of(seed)), {"population": 3, "steps": 1, "as_released": True}), **more)
+
+        assert search(1).history == search(1).history != search(2).history
+        path = tmp_path / "run.sqlite"
+        search(1, path=path, limit=5)
+        assert search(1, path=path).history == search(1).history
+
+    def test_everybody_may_have_a_mutant_beside_it(self) -> None:
+        """As released after the merges, of parents and children alike; ours are children of a merge, in its place."""
+
+        def made(flag: bool) -> list[list[bool]]:
+            cohorts: list[list[bool]] = []
+            plan = planned("genome", kit(), {"population": 4, "steps": 2, "mutation": 0.5, "as_released": flag})
+            go(plan, on_cohort=lambda now: cohorts.append(["noise" in one.variation for one in now.births if one.parents]))
+            return cohorts
+
+        assert made(True) == [[], [False] * 4, [True] * 4, [False] * 4, [True] * 4]
+        ours = made(False)
+        assert [len(one) for one in ours] == [0, 4, 4] and any(map(any, ours))
+
+    def test_genome_plus_survives_by_roulette_as_released(self) -> None:
+        def survival(flag: bool) -> Any:
+            plan: Any = planned("genome-plus", kit(), {"as_released": flag})
+            return plan.strategy._phases[1]._phases[-1].strategy._succession
+
+        assert survival(True).tournament is None and survival(False).tournament == 3
+
+    def test_swarms_add_factors_one_by_one(self) -> None:
+        def spaces(flag: bool) -> set[str]:
+            plan: Any = planned("model-swarms", kit(), {"as_released": flag})
+            founding, moving = plan.strategy._phases
+            mixed = [one.space for one in founding._founders if isinstance(one, Mixed)]
+            return {*mixed, moving._inner._mixture.choose(SEED.rng()).space}
+
+        assert spaces(True) == {"factors"} and spaces(False) == {"product"}
 
     def test_the_best_ever_is_returned_and_not_the_best_of_the_last_population(self) -> None:
         done = go(planned("model-swarms", kit(), {"population": 6, "steps": 6, "as_released": True}))
