@@ -27,9 +27,9 @@ def export_best(folder: Path, output: Path, *, vote: bool = False) -> Path:
     finally:
         database.close()
     if summary.vote is None or not vote:
-        return export_genome(summary.best.genome, meta, output)
+        return export_genome(summary.best.genome, meta, output, run=folder)
     genomes = {one.genome.key: one.genome for one in summary.hall}
-    return export_voters([genomes[key] for key in summary.vote.members], meta, output)
+    return export_voters([genomes[key] for key in summary.vote.members], meta, output, run=folder)
 
 
 def export_parts(folder: Path, output: Path) -> list[Path]:
@@ -51,7 +51,7 @@ def export_parts(folder: Path, output: Path) -> list[Path]:
         for name, member in best.genome.members.items():
             texts = getattr(member, "parts", None)
             if texts is None:
-                written.append(export_genome(member, dict(database.rows("meta")), output / name))
+                written.append(export_genome(member, dict(database.rows("meta")), output / name, run=folder))
             elif len(texts) == 1:
                 written.append(output / f"{name}.txt")
                 written[-1].write_text(next(iter(texts.values())) + "\n", encoding="utf-8")

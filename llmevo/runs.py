@@ -88,7 +88,7 @@ class Result:
         """Writes the winning adapter as a PEFT folder, loaded back and compared. Raises `LookupError` when nothing lived."""
         from llmevo.config.adapters import export_genome
 
-        return export_genome(self._winner.genome, self.notes, Path(folder))
+        return export_genome(self._winner.genome, self.notes, Path(folder), run=self.folder)
 
     def export_vote(self, folder: str | Path) -> Path:
         """Writes the adapters that vote, the winner first, as PEFT folders in a folder. Raises `LookupError` when there was no vote."""
@@ -97,7 +97,7 @@ class Result:
         if self.vote is None:
             raise LookupError("nobody voted: the recipe does not let the best vote, or the run is not done")
         genomes = {one.genome.key: one.genome for one in self.outcome.view.hall}
-        return export_voters([genomes[key] for key in self.vote.members], self.notes, Path(folder))
+        return export_voters([genomes[key] for key in self.vote.members], self.notes, Path(folder), run=self.folder)
 
     @property
     def _winner(self) -> Individual[Any]:

@@ -20,6 +20,7 @@ from llmevo.llm.build import Connections, Model
 from llmevo.recipes import REFINEMENTS, Plan, planned
 from llmevo.recipes.adapters import AdapterKit
 from llmevo.recipes.weights import after_portfolio
+from llmevo.storage.seals import note_export
 from llmevo.voting import Ballot
 
 if TYPE_CHECKING:
@@ -219,9 +220,9 @@ def _found(name: str, near: Path | None) -> str:
     return str(place) if place.exists() else name
 
 
-def export_genome(genome: AdapterGenome, meta: Mapping[str, str], folder: Path) -> Path:
-    """Writes the adapter of a recorded genome as a PEFT folder. `meta` are the notes of its run. Raises `ConfigError` when the experts have
-    moved or changed: a recipe is only as good as its leaves.
+def export_genome(genome: AdapterGenome, meta: Mapping[str, str], folder: Path, *, run: Path | None = None) -> Path:
+    """Writes the adapter of a recorded genome as a PEFT folder. `meta` are the notes of its run, and `run` the folder that lists what
+    came of it. Raises `ConfigError` when the experts have moved or changed: a recipe is only as good as its leaves.
     """
     if EXPERTS not in meta:
         raise ConfigError("this run holds no adapters: nothing to write as a folder")
@@ -245,13 +246,18 @@ def export_genome(genome: AdapterGenome, meta: Mapping[str, str], folder: Path) 
         operators[OPERATOR] = Teacher.load(meta[LESSON], base, pool.modules)
     adapter = pool.builder(operators).build(genome)
     fan = pool.experts[0].fan_in_fan_out
-    return export(adapter, folder, base=notes["base"], revision=notes["revision"], fan_in_fan_out=fan).folder
+    if run is not None:
+        note_export(run, folder, done=False)
+    written = export(adapter, folder, base=notes["base"], revision=notes["revision"], fan_in_fan_out=fan).folder
+    if run is not None:
+        note_export(run, folder, done=True)
+    return written
 
 
-def export_voters(genomes: Sequence[AdapterGenome], meta: Mapping[str, str], folder: Path) -> Path:
+def export_voters(genomes: Sequence[AdapterGenome], meta: Mapping[str, str], folder: Path, *, run: Path | None = None) -> Path:
     """Writes the adapters that vote as PEFT folders `1`, `2`, ... in a folder, best first, each loaded back and compared."""
     if folder.exists():
         raise ConfigError(f"{folder} exists: choose another name, or remove it")
     for number, genome in enumerate(genomes, start=1):
-        export_genome(genome, meta, folder / str(number))
+        export_genome(genome, meta, folder / str(number), run=run)
     return folder

@@ -14,6 +14,7 @@ from llmevo.storage.blobs import FolderBlobs
 from llmevo.storage.database import Database
 from llmevo.storage.folder import RECORD
 from llmevo.storage.schema import TABLES
+from llmevo.storage.seals import checked_exports
 from llmevo.storage.soundness import read, sound
 from llmevo.storage.spare import acknowledged, counted, kept
 
@@ -32,7 +33,7 @@ class Checkup:
 
 
 def examine(folder: Path) -> Checkup:
-    """Checks a run folder and changes nothing. Raises `ConfigError` if it holds no run."""
+    """Checks a run folder, and what was exported from it, and changes nothing. Raises `ConfigError` if it holds no run."""
     database = open_record(folder)
     try:
         return _examine(folder, database)
@@ -51,6 +52,8 @@ def _examine(folder: Path, database: Database) -> Checkup:
         told = _meaning(folder, tables, problems, notes)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         problems.append(f"the rows do not hold what a run writes: {type(error).__name__}: {error}")
+    changed, gone = checked_exports(folder)
+    problems, notes = [*problems, *changed], [*notes, *gone]
     return Checkup(sum(map(len, tables.values())), told, tuple(problems), tuple(notes))
 
 

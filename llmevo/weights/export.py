@@ -15,6 +15,7 @@ from safetensors.torch import save
 from llmevo.core import ConfigError, StorageError
 from llmevo.core.crash import crash_point
 from llmevo.storage.opening import sync
+from llmevo.storage.seals import FRESH, seal
 from llmevo.weights.adapter import Adapter, LowRank, checked
 from llmevo.weights.leaves import CONFIG, PREFIX, WEIGHTS, load_expert
 
@@ -40,7 +41,7 @@ def export(
     clamp: bool = False,
     fan_in_fan_out: bool = False,
 ) -> Exported:
-    """Writes a folder that PEFT loads: under a temporary name, synced, loaded back, compared, renamed.
+    """Writes a folder that PEFT loads: under a temporary name, synced, loaded back, compared, sealed with its hashes, renamed.
 
     Raises `ConfigError` if something stands there already or a number does not fit into `dtype` (`clamp` takes the largest that does).
     """
@@ -62,7 +63,7 @@ def export(
             data[f"{PREFIX}{module}.lora_{role}.weight"] = cast.contiguous()
     if overflows and not clamp:
         raise ConfigError(f"{overflows} numbers of the adapter do not fit into {dtype}: save it as float32 or bfloat16, or clamp")
-    fresh = folder.with_name(f"{folder.name}.new")
+    fresh = folder.with_name(folder.name + FRESH)
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
@@ -71,6 +72,7 @@ def export(
         (fresh / CONFIG).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         for name in (WEIGHTS, CONFIG):
             sync(fresh / name)
+        seal(fresh, (WEIGHTS, CONFIG))
         sync(fresh)
         crash_point("adapter-written")
         _compare(fresh, adapter, dtype)

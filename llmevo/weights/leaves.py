@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from llmevo.core import ConfigError
+from llmevo.storage.seals import SEAL, differences, sealed
 from llmevo.weights import tensors
 from llmevo.weights.adapter import Adapter, LowRank, checked, content, ranks
 from llmevo.weights.build import Builder
@@ -117,12 +118,18 @@ def load_pool(
 
 
 def load_expert(folder: str | Path, *, not_finite: Literal["reject", "zero"] = "reject") -> Expert:
-    """The expert of one PEFT folder (or of a hub name): alpha, rank patterns and rsLoRA folded into `up`."""
+    """The expert of one PEFT folder (or of a hub name): alpha, rank patterns and rsLoRA folded into `up`.
+
+    One that was exported here is compared with the hashes that were written then.
+    """
     place = _folder(folder)
     config = _config(place)
     _plain(place, config)
     changes: dict[str, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.read(place / WEIGHTS).items():
+    read = tensors.read(place / WEIGHTS)
+    if wrong := differences(place, sealed(place)):
+        raise ConfigError(f"{place} is not what was exported: {'; '.join(wrong)}. Export it again; if the change was meant, remove {SEAL}")
+    for name, tensor in read.items():
         found = FACTOR.match(name)
         if found is None:
             raise ConfigError(f"{place}: tensor {name!r} is no LoRA factor of a linear layer (DoRA, bias, embedding?): it is refused")
@@ -157,7 +164,7 @@ def _folder(folder: str | Path) -> Path:
     try:
         from huggingface_hub import snapshot_download
 
-        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, "*.bin"], ignore_patterns=["*.bin"]))
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, SEAL, "*.bin"], ignore_patterns=["*.bin"]))
     except Exception as error:  # that library raises many kinds; all of them mean that there is no such expert here
         raise ConfigError(
             f"{name}: there is no such folder, and the hub gives no expert of that name ({type(error).__name__}): check the name"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ import pytest
 
 from llmevo import strategies
 from llmevo.breeding import (
+    Attraction,
     Bandit,
     Behind,
     BestFirst,
     Comma,
+    InTurn,
     Known,
     Lottery,
     Reassess,
@@ -34,15 +37,33 @@ from llmevo.breeding import (
     per_case,
     per_cell,
     rank,
+    resource_sharing,
     roulette,
     swarm,
     targets,
     truncation,
+    unchanged,
     uniform,
 )
 from llmevo.core import Birth, CaseSlice, Context, Fitness, Individual, Mating, Seed, Strategy, View, living, outranks, plan
 from llmevo.engine import replay, stop
-from llmevo.strategies import Distribution, For, Founding, Genetic, Islands, Reset, alternate, sequence
+from llmevo.strategies import (
+    Afresh,
+    Confirmed,
+    Distribution,
+    For,
+    Founding,
+    Genetic,
+    GreedySoup,
+    Islands,
+    Patient,
+    Phases,
+    Reset,
+    Stale,
+    Vectors,
+    alternate,
+    sequence,
+)
 from llmevo.testing.toy import Digits, Distance, Toy, cross, differ, fresh, mutate, step
 from tests.helpers import SEED, journal, run
 
@@ -106,6 +127,60 @@ def genome_plus(p: Parts) -> Strategy[Digits]:
 
 def model_swarms(p: Parts) -> Strategy[Digits]:
     return sequence(p.founding(), Genetic(p("step", step, 5), swarm, always_replace(), seed=SEED))
+
+
+def as_released(p: Parts) -> Strategy[Digits]:
+    """GENOME+ as released: moved ones keep their old score; merges first, then mutants of everybody; a roulette lets live on."""
+    step_by_step: InTurn[Digits] = InTurn(lambda turn: p(f"inherit{turn}", step, 5), 1)
+    move = Stale(Genetic(step_by_step, Roles(("self", "previous", "self", "best", "worst")), always_replace(), seed=SEED.fold("move")))
+    merge = Genetic(p("merge", average, 2), roulette, keep_all, seed=SEED.fold("merge"))
+    mutants = Genetic(p.mutate(), uniform, Lottery(N, 1, None), seed=SEED.fold("mutate"))
+    return sequence(p.founding(), alternate(For(move, N), For(merge, N), For(mutants, lambda view: len(view.population) // 2)))
+
+
+def restarting_swarm(p: Parts) -> Strategy[Digits]:
+    moving = Genetic(p("step", step, 5), Roles(swarm.names, restart=2), always_replace(), seed=SEED)
+    return sequence(p.founding(), Patient(moving, 100))
+
+
+def deep_ga(p: Parts) -> Strategy[Digits]:
+    """Mutations alone; who would be the best is scored on two more digits."""
+    founding = p.founding(succession=truncation(3))
+    search = sequence(founding, Genetic(p.mutate(), uniform, truncation(3), seed=SEED))
+    return Confirmed(search, seed=SEED, cases=("0", "1", "2", "3"), fresh=("4", "5"))
+
+
+def m2n2(p: Parts) -> Strategy[Digits]:
+    return sequence(p.founding(), Genetic(p.cross(), Attraction(), resource_sharing(N), seed=SEED))
+
+
+def beforehand(p: Parts) -> list[Any]:
+    """What a search over adapters has to beat: the experts, a greedy soup of them, the best at several strengths."""
+    strengths: InTurn[Digits] = InTurn(lambda i: p(f"scale{i % 3}", mutate, 1), 1)
+    return [
+        p.founding(succession=keep_all),
+        GreedySoup(p("soup", average, None), seed=SEED),
+        For(Genetic(strengths, BestFirst(), unchanged, seed=SEED.fold("scale")), 3),
+    ]
+
+
+def portfolio(p: Parts) -> Strategy[Digits]:
+    return sequence(*beforehand(p), Genetic(p("random", fresh(), 0), uniform, unchanged, seed=SEED.fold("random")))
+
+
+def after_portfolio(p: Parts) -> Strategy[Digits]:
+    search = genome(p)
+    assert isinstance(search, Phases)
+    return sequence(*beforehand(p), Afresh(search))
+
+
+def coefficients(p: Parts) -> Strategy[Digits]:
+    """LoRAHub, CMA-ES: a vector of numbers makes a founder."""
+
+    def made(vector: tuple[float, ...]) -> Toy:
+        return p(f"at{vector}", lambda parents, rng: [round(min(9.0, max(0.0, x))) for x in vector], 0)
+
+    return Vectors(made, (5.0,) * 6, seed=SEED, population=N, sigma=2.0)
 
 
 def eggroll(p: Parts) -> Strategy[Digits]:
@@ -216,8 +291,12 @@ def raced(p: Parts) -> Strategy[Digits]:
 
 SKELETONS = [
     evoprompt_ga, evoprompt_de, ga_llm, genome, genome_plus, model_swarms, eggroll, map_elites, islands, resets, nsga2, bandit,
-    per_case_frontier, comma, picks, racing, raced,
+    per_case_frontier, comma, picks, racing, raced, as_released, restarting_swarm, deep_ga, m2n2, portfolio, after_portfolio,
 ]  # fmt: skip
+if importlib.util.find_spec("cma") is not None:
+    SKELETONS.append(coefficients)
+FOUNDS = {ga_llm, portfolio, coefficients}
+"""Those that found anew all the time."""
 
 
 class Killed(BaseException):
@@ -307,7 +386,7 @@ def test_all_stillborn_ends_with_a_named_reason(build: Callable[[Parts], Strateg
     parts = Hopeless([])
     parts.alive = alive
     outcome = run(build(parts), stops=[stop.barren(20), stop.matings(400)], batch=4, slots=slots)
-    if not (alive and build is ga_llm):  # its third operator founds anew, and lives
+    if not (alive and build in FOUNDS):
         assert outcome.progress.births < 80
         assert "gave no child" in outcome.reason
     assert (outcome.best is not None) == bool(alive)

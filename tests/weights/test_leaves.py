@@ -19,7 +19,8 @@ pytest.importorskip("safetensors")
 import torch
 from safetensors.torch import load_file, save_file
 
-from llmevo.core import ConfigError
+from llmevo.core import ConfigError, StorageError
+from llmevo.storage.seals import SEAL
 from llmevo.weights.adapter import LowRank, content
 from llmevo.weights.export import export
 from llmevo.weights.leaves import CONFIG, WEIGHTS, load_expert, load_pool
@@ -251,6 +252,25 @@ def test_export_reads_back_as_it_was(tmp_path: Path) -> None:
     assert content(again.adapter) == content(one) and (again.base, again.revision) == ("tiny/base", "v1")
     with pytest.raises(ConfigError, match="exists"):
         export(one, tmp_path / "out", base="tiny/base")
+
+
+@pytest.mark.fault("W11")
+@pytest.mark.parametrize("name", [WEIGHTS, CONFIG])
+def test_an_exported_adapter_that_was_changed_is_refused_by_the_name_of_the_file(tmp_path: Path, name: str) -> None:
+    out = export(adapter(1), tmp_path / "out", base="tiny/base").folder
+    whole = (out / name).read_bytes()
+    changed = whole[:-1] + bytes([whole[-1] ^ 1]) if name == WEIGHTS else whole.replace(b"tiny/base", b"tiny/case")
+    (out / name).write_bytes(changed)
+    with pytest.raises(ConfigError, match=rf"out is not what was exported: {name} holds b2:\w+, exported was b2:\w+\. Export it again"):
+        load_expert(out)
+    (out / name).write_bytes(whole)
+    assert content(load_expert(out).adapter) == content(adapter(1))
+    (out / name).write_bytes(changed)
+    (out / SEAL).unlink()
+    assert load_expert(out), "without a seal the change was meant"
+    (out / SEAL).write_text('{"files": 7}')
+    with pytest.raises(StorageError, match=r"llmevo\.json cannot be read"):
+        load_expert(out)
 
 
 @pytest.mark.fault("W11")

@@ -87,6 +87,7 @@ def test_from_a_run_file_to_a_peft_folder(place: Path) -> None:
     assert runs.replay_run(*loaded(place), folder).history == result.outcome.history
     assert not examine(folder).problems
     out = exporting.export_best(folder, place / "best")
+    assert not examine(folder).problems
     saved = load_expert(out)
     assert saved.base == "embedded" and set(saved.adapter) == set(MODULES)
     peft = pytest.importorskip("peft")
@@ -98,6 +99,9 @@ def test_from_a_run_file_to_a_peft_folder(place: Path) -> None:
     for name, change in saved.adapter.items():
         layer = model.base_model.model.get_submodule(name)
         assert torch.allclose(layer.get_delta_weight("default"), change.delta(), atol=1e-6)
+    (out / WEIGHTS).write_bytes((out / WEIGHTS).read_bytes()[:-1] + b"?")
+    (problem,) = examine(folder).problems
+    assert f"{out} is not what was exported from this run: {WEIGHTS} holds" in problem
 
 
 def test_the_same_run_through_the_commands(place: Path, capfd: Any) -> None:
@@ -208,6 +212,14 @@ def test_engine_and_size_of_a_pass_outlive_the_process(place: Path) -> None:
     other = place / "runs" / "fresh"
     asyncio.run(run(place, other, steps=1))
     assert Plans(other / "plans.json")._plans != {} and json.loads((other / "plans.json").read_text()) != written
+
+
+def test_deep_ga_divides_the_dev_cases(place: Path) -> None:
+    import asyncio
+
+    result = asyncio.run(run(place, None, recipe="deep-ga", parents=2))
+    sizes = {len(one.fitness.cases) for one in result.outcome.view.hall}
+    assert result.best is not None and len(result.best.fitness.cases) == 12 and sizes <= {9, 12}
 
 
 def test_a_repeated_run_makes_no_pass(place: Path) -> None:
