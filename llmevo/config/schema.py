@@ -22,6 +22,8 @@ class CasesConfig(Section):
     labels: list[str] | dict[str, str] | None = None
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
     limit: Count | None = None
+    made_by: str | None = None
+    """The command that makes the file: what to do when it is not there."""
 
     @model_validator(mode="after")
     def _one_source(self) -> CasesConfig:

@@ -183,6 +183,8 @@ def load_cases(config: CasesConfig, near: Path | None) -> list[Case]:
             limit=config.limit,
         )
     place = _beside(config.path, near)
+    if config.made_by and not place.is_file():
+        raise ConfigError(f"{place}: there is no such file yet; make it with: {config.made_by}")
     if near is not None and not place.is_file() and not Path(config.path).is_absolute():
         beside = [one.name for one in place.parent.iterdir()] if place.parent.is_dir() else []
         raise ConfigError(

@@ -66,6 +66,15 @@ def test_data_that_cannot_work(tmp_path: Path, text: str, task: dict[str, Any], 
 
 
 @pytest.mark.fault("C4")
+def test_a_missing_data_file_that_a_command_makes_names_it(tmp_path: Path) -> None:
+    cases = {"path": "cases.jsonl", "made_by": "python make.py"}
+    with pytest.raises(ConfigError, match=r"cases\.jsonl: there is no such file yet; make it with: python make\.py"):
+        load(tmp_path, cases=cases)
+    (tmp_path / "cases.jsonl").write_text(rows(*MANY))
+    assert load(tmp_path, cases=cases)
+
+
+@pytest.mark.fault("C4")
 def test_a_missing_data_file_names_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "case.jsonl").write_text(rows(*MANY))
     with pytest.raises(ConfigError, match=r"no such file; did you mean 'case\.jsonl'"):
