@@ -1,18 +1,11 @@
-"""vLLM behind a population: a scripted server with a real tiny model behind it always, the real server where it is installed."""
+"""vLLM behind a population: a scripted server with a real tiny model behind it. `test_vllm_server.py` asks the real one."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import socket
-import subprocess
 import sys
 import threading
-import time
 import types
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +20,9 @@ from llmevo.testing.server import Action, FaultyLLM, Seen  # noqa: E402
 from llmevo.weights.adapter import Adapter  # noqa: E402
 from llmevo.weights.answering import Resident  # noqa: E402
 from llmevo.weights.encoder import Nearest  # noqa: E402
-from llmevo.weights.hf import BaseSpec  # noqa: E402
 from llmevo.weights.leaves import load_expert  # noqa: E402
 from llmevo.weights.population import Population  # noqa: E402
 from llmevo.weights.programs import Choice, Forced, Greedy, Program  # noqa: E402
-from llmevo.weights.training import embedded_folder  # noqa: E402
 from llmevo.weights.vllm import VllmEngine, VllmServer, adapter_name  # noqa: E402
 from tests.weights.tiny import adapter, base, ids  # noqa: E402
 
@@ -228,87 +219,3 @@ def test_in_process_it_is_asked_for_all_at_once(tmp_path: Path, monkeypatch: pyt
     for program in PROGRAMS:
         same(program, asyncio.run(engine.run(KEYS, ADAPTERS, program, range(COUNT))))
     assert calls == [3 * COUNT, 3 * COUNT * 2, 3 * COUNT] and not list(tmp_path.iterdir())
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random model with the embedded model's tokenizer: vLLM's attention on CPUs knows no heads as small as its 16 numbers."""
-    place = tmp_path_factory.mktemp("model")
-    shutil.copytree(embedded_folder(), place, dirs_exist_ok=True)
-    torch.manual_seed(0)
-    words = transformers.AutoConfig.from_pretrained(place).vocab_size
-    config = transformers.LlamaConfig(
-        hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
-        vocab_size=words, tie_word_embeddings=True, max_position_embeddings=512, eos_token_id=1, bos_token_id=0,
-    )  # fmt: skip
-    model = transformers.LlamaForCausalLM(config)
-    for parameter in model.parameters():
-        if parameter.dim() > 1:
-            parameter.data.mul_(4)
-    model.save_pretrained(place)
-    return place
-
-
-@pytest.fixture(scope="module")
-def real(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A vLLM server with that model; LLMEVO_VLLM_PYTHON names the interpreter that has vLLM."""
-    python = os.environ.get("LLMEVO_VLLM_PYTHON", "")
-    if not python or shutil.which(python) is None:
-        pytest.skip("LLMEVO_VLLM_PYTHON names no interpreter with vLLM")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("vllm") / "log"
-    command = [
-        python,
-        "-m",
-        "vllm.entrypoints.openai.api_server",
-        "--model",
-        str(folder),
-        "--served-model-name",
-        "tiny",
-    ]
-    command += ["--port", str(port), "--enable-lora", "--max-lora-rank", "16", "--max-loras", "4", "--dtype", "float32"]
-    command += ["--max-model-len", "512", "--enforce-eager"]
-    environment = {**os.environ, "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", "VLLM_CPU_KVCACHE_SPACE": "1"}
-    environment |= {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
-    with log.open("w") as out:
-        server = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            for _ in range(600):
-                if server.poll() is not None:
-                    pytest.fail(f"vLLM did not start:\n{log.read_text()[-3000:]}")
-                try:
-                    urllib.request.urlopen(f"{url}/health", timeout=1)
-                    break
-                except OSError:
-                    time.sleep(1)
-            yield f"{url}/v1"
-        finally:
-            server.terminate()
-            try:
-                server.wait(60)
-            except subprocess.TimeoutExpired:
-                server.kill()
-            print(log.read_text()[-3000:])
-
-
-@pytest.mark.vllm
-@pytest.mark.slow
-def test_the_real_server_gives_what_the_resident_model_gives(real: str, folder: Path, tmp_path: Path) -> None:
-    one = BaseSpec(str(folder), device="cpu", dtype="float32").load()
-    modules = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
-    adapters: list[Adapter] = [adapter(one, 1, 8, modules, 0.1), {}, adapter(one, 2, 8, modules, 0.1)]
-    texts = ("Judge the price. Answer good or bad.", "The delivery was late.", "The colour is red, the sound is fine.")
-    prompts = tuple(tuple(one.tokenizer(text)["input_ids"]) for text in texts)
-    labels = tuple(tuple(one.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in ("good", "bad", "price bad"))
-    server = VllmServer("tiny", tmp_path, base_url=real)
-    for program in (Choice(prompts, labels), Forced(prompts, labels)):
-        ours = Population(one).run(adapters, program)
-        theirs = asyncio.run(server.run(KEYS, adapters, program, range(3)))
-        torch.testing.assert_close(torch.tensor(theirs), torch.tensor(ours), rtol=1e-3, atol=1e-3)
-    greedy = Greedy(prompts, 12, (1,))
-    ours = Population(one).run(adapters, greedy)
-    theirs = asyncio.run(server.run(KEYS, adapters, greedy, range(3)))
-    assert theirs == [[one.tokenizer.decode(tokens, skip_special_tokens=True) for tokens in row] for row in ours]  # type: ignore[union-attr]
