@@ -78,6 +78,7 @@ def genome(
     founders: list[Variation[G]] = [_pair(kit, as_released)] * population
     survival = Lottery(population, elites, tournament)
     merge, mutated = _merge(method, as_released), Noise(sigma, density, relative=not as_released)
+    search: Phases[G] | Genetic[G]
     if as_released:
         search, each = _released(kit.seed, merge, mutated, mutation, survival, population)
     else:
