@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Generic
@@ -50,10 +49,17 @@ class View(Generic[G]):
         """The best ever (valid first), not the best of the present population."""
         return self.hall[0] if self.hall else None
 
-    def renewed(self, births: Sequence[Birth[G]]) -> tuple[list[Individual[G]], list[Individual[G]]]:
-        """The population with reassessed individuals replaced by their new selves, and the living newborns."""
+    def renewed(
+        self, births: Sequence[Birth[G]], guests: Sequence[Birth[G]] = ()
+    ) -> tuple[list[Individual[G]], list[Individual[G]]]:
+        """The population with reassessed individuals replaced by their new selves, and the living newborns.
+
+        `guests` are those of the births that came from elsewhere: one that is remembered as among the best ever, and lives here no
+        more, may live here again.
+        """
         again = {one.id: one for one in living(births)}
-        known = set(map(_id, chain(self.population, self.hall)))
+        here = set(map(_id, self.population))
+        known = here.union(map(_id, self.hall)).difference(set(map(_id, guests)) - here if guests else ())
         return [again.get(one.id, one) for one in self.population], [one for one in again.values() if one.id not in known]
 
     def advance(

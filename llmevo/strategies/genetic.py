@@ -48,7 +48,7 @@ class Breeder(Generic[G]):
         if len(births) < len(asked):
             raise ValueError(f"{len(asked)} matings were asked, {len(births)} births were told")
         self._told(list(zip(asked, births, strict=False)))
-        population, newborn = self.view.renewed(births)
+        population, newborn = self.view.renewed(births, births[len(asked) :])
         rng = self._seed.fold("succession", self._tells).rng()
         self._tells += 1
         movers = {mating.id for mating in asked if self._seated and mating.parents and not mating.variation.reassess}

@@ -74,6 +74,14 @@ def test_renewed_tells_newborns_from_reassessed() -> None:
     assert view.renewed([again, b, Stillborn("c", "no"), one("d", None)]) == ([again], [b])
 
 
+def test_a_guest_that_is_only_remembered_may_live_here_again() -> None:
+    """As on an island that began anew: a reassessed one does not come back, a guest does; who lives here is no newborn either way."""
+    view = started(a := one("a", 1.0), b := one("b", 2.0, seat=1)).advance([b], [])
+    assert [x.id for x in view.hall] == ["b", "a"]
+    assert view.renewed([a, b]) == ([b], [])
+    assert view.renewed([a, b], guests=[a, b]) == ([b], [a])
+
+
 def test_memory_follows_a_seat() -> None:
     view = started(one("a", 3.0, seat=0), one("b", 1.0, seat=1))
     low = child("c", 2.0, "a", 0)

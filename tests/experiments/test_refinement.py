@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from llmevo.llm.contract import Message, Request
+from llmevo.testing.server import Action, FaultyLLM
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STUDY = CHECKOUT / "experiments" / "refinement"
@@ -137,6 +139,27 @@ def test_the_model_in_the_package_is_an_operator_of_the_study(tmp_path: Path) ->
     rows = (row, {**row, "weights": "former"}, {**row, "operator": "stub", "weights": None})
     file.write_text("".join(json.dumps(one) + "\n" for one in rows))
     assert [one["operator"] for one in run.rows_of(file)] == ["embedded", "stub"]
+
+
+def test_any_model_is_one_line_of_the_configuration(tmp_path: Path) -> None:
+    """Behind a real socket; its answers come from the script, so the search goes as it goes with the script itself."""
+    problems, proposer, run = module("problems"), module("proposer"), module("run")
+    stub = proposer.Proposer(problems.PROBLEMS["modules-4"](0))
+
+    def reply(seen: Any) -> Action:
+        return Action(stub(Request((Message("user", seen.prompt),), sample=str(seen.number))))
+
+    with FaultyLLM(reply) as server:
+        (tmp_path / "config.yaml").write_text(
+            (STUDY / "config.yaml").read_text().replace("operator: stub", f"operator: {{model: test, base_url: '{server.url}'}}")
+        )
+        config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+        jobs = run.studied({**config, "seeds": 1, "evaluations": 12, "tasks": ["modules-4"], "arms": ["ga-llm"]})
+        run.work(jobs, tmp_path / "study.jsonl")
+        (row,) = run.rows_of(tmp_path / "study.jsonl")
+        assert row["operator"] == "test" and row["calls"] == len(server.requests) >= 12 and row["checks"] > 8
+        run.work(jobs, tmp_path / "study.jsonl")
+        assert row["calls"] == len(server.requests), "what has a row is not run again"
 
 
 def test_circles_are_packed_by_a_blind_proposer_and_never_beyond_what_is_known() -> None:
