@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from llmevo.core.threads import Raised, aside, pooled
+from tests.helpers import named
 
 WAYS = [aside, pooled]
+ERRORS = [StopIteration("nothing"), SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -24,7 +26,7 @@ def test_it_returns_and_raises_what_the_function_does(way: Any) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("error", [StopIteration("nothing"), SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()])
+@pytest.mark.parametrize("error", ERRORS, ids=named)
 def test_what_would_hang_or_end_the_program_is_an_exception(way: Any, error: BaseException) -> None:
     def raises() -> None:
         raise error

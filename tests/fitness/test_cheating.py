@@ -76,7 +76,7 @@ def test_no_wrong_value_wins_against_an_honest_one(returned: Any) -> None:
         assert outranks(honest, cheat) and first([cheat, honest]) == 1 and first([honest, cheat]) == 0
 
 
-@pytest.mark.parametrize("error", [StopIteration("score: 1.0"), SystemExit("score: 1.0")])
+@pytest.mark.parametrize("error", [StopIteration("score: 1.0"), SystemExit("score: 1.0")], ids=named)
 def test_a_function_neither_hangs_the_search_nor_ends_the_program(error: BaseException) -> None:
     """As of a `next(...)` that finds nothing, or of an answer that is executed and calls `exit()`."""
 
