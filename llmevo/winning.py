@@ -37,6 +37,7 @@ async def crowned(
     crowning = Crowning(
         tuple(one.id for one in able), scored[found.place][0].id, interval(list(found.honest), seed.fold("interval"))
     )
+    crash_point("finalists-scored")
     await _write(database, CROWNING + content_key(list(crowning.finalists)), crowning.dump())
     return crowning
 

@@ -7,10 +7,11 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Generic
 
-from llmevo.core import Birth, CaseSlice, Evaluate, G, Individual, Mating, Pause, Seed, Strategy, Usage, View
+from llmevo.core import Birth, CaseSlice, Evaluate, G, Individual, Mating, Pause, Seed, StorageError, Strategy, Usage, View
 from llmevo.core.crash import crash_point
 from llmevo.engine.nursery import Enough, Nursery
 from llmevo.engine.progress import Progress
@@ -84,10 +85,11 @@ async def evolve(
     async def written(most: int) -> None:
         """Notifies of what is durable, and waits until at most so many told cohorts are not."""
         while telling and (len(telling) > most or telling[0][0].done()):
-            future, told = telling.popleft()
+            future, told = telling[0]
             if not future.done():
                 await asyncio.wrap_future(future)
             future.result()
+            telling.popleft()
             crash_point("after-told")
             if told.births:
                 _notify(on_cohort, told)
@@ -148,6 +150,9 @@ async def evolve(
         # What is open completes and is recorded (or is cancelled, above) before the journal may be closed.
         await asyncio.gather(*(task for _, _, task in open_cohorts), return_exceptions=True)
         journal.flush()
+        # Whatever ends the run: an observer hears of every cohort that is on the disk, so that what it shows fits the record.
+        with suppress(StorageError):
+            await written(0)
     return Outcome(reason or "", progress, strategy.view, journal.history, pause)
 
 

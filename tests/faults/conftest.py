@@ -31,3 +31,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyLLM]:
 def undisturbed(spawn: Any, tmp_path_factory: pytest.TempPathFactory, server: FaultyLLM) -> dict[str, Any]:
     # The endpoint's address is part of what a run is: all runs ask the same server.
     return Hunt(spawn, tmp_path_factory.mktemp("undisturbed") / "run", server).finish()
+
+
+@pytest.fixture(scope="module")
+def slots_undisturbed(spawn: Any, tmp_path_factory: pytest.TempPathFactory, server: FaultyLLM) -> dict[str, Any]:
+    return Hunt(spawn, tmp_path_factory.mktemp("undisturbed") / "run", server, "slots").finish()
+
+
+@pytest.fixture(scope="module")
+def ends_undisturbed(spawn: Any, tmp_path_factory: pytest.TempPathFactory, server: FaultyLLM) -> dict[str, Any]:
+    found = Hunt(spawn, tmp_path_factory.mktemp("undisturbed") / "run", server, "ends").finish()
+    assert found["crowning"] and found["vote"], "a run that comes to every end that there is"
+    return found

@@ -20,8 +20,8 @@ HELD = 10
 class Hunt:
     """A run folder that is killed again and again, and the server whose ledger is the judge."""
 
-    def __init__(self, spawn: Any, folder: Path, server: FaultyLLM) -> None:
-        self.spawn, self.folder, self.server = spawn, folder, server
+    def __init__(self, spawn: Any, folder: Path, server: FaultyLLM, way: str = "plain") -> None:
+        self.spawn, self.folder, self.server, self.way = spawn, folder, server, way
         self.out = folder.with_suffix(".json")
         self.kills = 0
         self.stops = 0
@@ -30,7 +30,7 @@ class Hunt:
 
     def sit(self, crash: str = "", kill_after: float = 0.0, in_flight: int = IN_FLIGHT) -> bool:
         """One sitting; whether it was killed."""
-        args = (str(self.folder), self.server.url, crash, kill_after, str(self.out), in_flight)
+        args = (str(self.folder), self.server.url, crash, kill_after, str(self.out), in_flight, self.way)
         child = self.spawn.Process(target=hunted.run, args=args)
         child.start()
         child.join(120)
@@ -53,7 +53,7 @@ class Hunt:
         answers, flying = self._counts()
         lost = len(billed) - preflights - (answers - 1)
         assert 0 <= lost <= flying, f"{lost} billed calls brought no answer; {flying} were in flight at {self.kills} kills"
-# A full disk may stop a sitting between an intent and its request: booked at its upper bound, never sent, so nothing billed is lost.
+        # A full disk may stop a sitting between an intent and its request: booked at its upper bound, never sent.
         assert lost <= self.kills * HELD, f"{lost} billed calls brought no answer at {self.kills} kills"
         assert flying <= (self.kills + self.stops) * HELD, f"{flying} calls of unknown outcome"
         self.paid = Counter(prompts[row["number"]] for row in billed)
@@ -73,5 +73,5 @@ class Hunt:
 
 
 def same(outcome: dict[str, Any], plain: dict[str, Any]) -> None:
-    for name in ("history", "best", "test", "reason"):
+    for name in ("history", "best", "test", "reason", "crowning", "vote"):
         assert outcome[name] == plain[name], name

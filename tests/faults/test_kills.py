@@ -25,8 +25,9 @@ ASIDE = {"blob-new", "blob-named", "taken-over"}
 """Points to which the run of the hunt does not come."""
 ADAPTERS = {"adapter-written", "adapter-named"}
 """Points of the export of adapters, which needs torch: `tests/weights` dies there."""
-VOTES = {"vote-counted"}
-"""The vote of the best adapters, before it is recorded: no run of texts comes there, and nobody dies there yet."""
+ENDS = ("finalists-scored", "held-out-scored", "vote-counted")
+"""Points behind the search, to which every sitting comes once at most: just before the crowning, the winner's score on the test cases, and
+the vote are recorded."""
 
 
 def crash_points() -> list[str]:
@@ -53,7 +54,7 @@ def test_the_same_run_at_any_number_of_requests_in_flight(
 
 
 @pytest.mark.fault("S1", "S3")
-@pytest.mark.parametrize("point", [point for point in crash_points() if point not in ASIDE | ADAPTERS | VOTES])
+@pytest.mark.parametrize("point", [point for point in crash_points() if point not in ASIDE | ADAPTERS | {*ENDS}])
 def test_dying_at_a_crash_point(spawn: Any, tmp_path: Path, server: FaultyLLM, undisturbed: dict[str, Any], point: str) -> None:
     killed = 0
     for ordinal in (1, 2, 3):
@@ -61,6 +62,32 @@ def test_dying_at_a_crash_point(spawn: Any, tmp_path: Path, server: FaultyLLM, u
         killed += hunt.sit(crash=f"{point}:{ordinal}")
         same(hunt.finish(), undisturbed)
     assert killed, f"no run ever came to {point}"
+
+
+@pytest.mark.fault("S1")
+@pytest.mark.parametrize("point", ENDS)
+def test_dying_three_times_at_the_end(
+    spawn: Any, tmp_path: Path, server: FaultyLLM, ends_undisturbed: dict[str, Any], point: str
+) -> None:
+    hunt = Hunt(spawn, tmp_path / "run", server, "ends")
+    asked = []
+    for _ in range(3):
+        assert hunt.sit(crash=f"{point}:1"), f"the run never came to {point}"
+        asked.append(len(server.billed))
+    assert asked[0] == asked[-1], "what was asked for this point is on record, and is asked once"
+    same(hunt.finish(), ends_undisturbed)
+    assert point != ENDS[-1] or len(server.billed) == asked[-1], "behind the vote nothing is asked"
+
+
+@pytest.mark.fault("S1")
+@pytest.mark.parametrize("point", ["before-told", "after-told", "committed"])
+def test_dying_while_several_cohorts_are_told_and_not_yet_durable(
+    spawn: Any, tmp_path: Path, server: FaultyLLM, slots_undisturbed: dict[str, Any], point: str
+) -> None:
+    for ordinal in (2, 5, 9):
+        hunt = Hunt(spawn, tmp_path / f"run{ordinal}", server, "slots")
+        assert hunt.sit(crash=f"{point}:{ordinal}"), f"the run never came to {point} {ordinal} times"
+        same(hunt.finish(), slots_undisturbed)
 
 
 @pytest.mark.fault("S1", "S4", "W11")
