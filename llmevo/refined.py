@@ -42,6 +42,8 @@ class Refined:
     """With several objectives: the answers of the whole search that nobody dominates, valid ones if there are any."""
     population: tuple[Answer, ...] = ()
     """Who lived on at the end: of a grid the best of every cell."""
+    decided: bool = True
+    """Whether an answer could have been valid: not so where a check only scores, or a judge has no `good`."""
 
 
 class Sitting:
@@ -55,6 +57,8 @@ class Sitting:
     ) -> None:
         self.outcome: Outcome[TextGenome] = Outcome("", Progress(), View(), "")
         self._enough, self._on_cohort, self._note_time = enough, on_cohort, note_time
+        self.decides: Callable[[], bool | None] = lambda: None
+        """Whether a verdict of this sitting could have been valid; None before the first."""
         self._known: dict[str, Answer] = {}
         self._seen: dict[str, Answer] = {}
         """Checked answers by genome, those of a step that was broken off included."""
@@ -89,6 +93,9 @@ class Sitting:
             why = outcome.progress.last_error
             reason = f"{outcome.reason}; no answer could be checked" + (f", last error: {why}" if why else "")
             return Refined(None, None, False, (), reason, outcome.progress.evaluations, spent, (), outcome.pause)
+        decided = self.decides()
+        if decided is None:  # read from the record: a bare score has a violation of 1, and False a score of 0, too
+            decided = any(one.fitness.violation != 1 or one.fitness.value == 0 for one in hall)
         verified: bool | None = None
         notes = best.fitness.feedback
         if strict is not None:
@@ -112,6 +119,7 @@ class Sitting:
             verified,
             tuple(frontier([*self._known.values(), *unfinished])) if len(best.fitness.objectives) > 1 else (),
             outcome.view.population,
+            decided,
         )
 
     def _line(self, one: Answer | None) -> tuple[Answer, ...]:

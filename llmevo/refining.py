@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmevo.config import FREE_ON_RESUME, KINDS
-from llmevo.config.assemble import spec_of
+from llmevo.config.assemble import imported, spec_of
 from llmevo.config.checks import Checks
 from llmevo.config.frozen import FROZEN, frozen_model, same_run
 from llmevo.config.models import ModelConfig
@@ -82,7 +82,7 @@ async def arefine(
     limits = check_section(BudgetConfig, budget or {}, "budget")
     spending = Budget(**limits.model_dump(exclude={"evaluations"}))
     evaluations = Budget(evaluations=limits.evaluations, seconds=limits.seconds)
-    specs, root = _specs(model), Seed.of(seed)
+    specs, root = [imported(spec, near) for spec in _specs(model)], Seed.of(seed)
     checks = Checks(check, judge, verify, measures, specs[0], near, stop_at_valid)
     chosen = check_settings(named(recipe, near), settings, f"recipe {recipe}")
     # A rehearsal with nothing open: what cannot work is said before a folder exists.
@@ -130,6 +130,7 @@ async def arefine(
                     except Pause as pause:
                         return sitting.paused(pause)
                     checking = checks.of(question, connections, root, references)
+                    sitting.decides = lambda: checking.decides
                     sitting.outcome = await evolve(
                         plan.strategy,
                         sitting.watching(Metered(checking, evaluations)),

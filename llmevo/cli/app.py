@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmevo.cli.speaking import echo
+from llmevo.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from llmevo.config import RunConfig, Task
@@ -43,10 +46,22 @@ def options(
     """Evolve prompts, answers and model weights with one engine."""
 
 
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Errors of configuration that are met within say which run file they are about."""
+    try:
+        yield
+    except ConfigError as error:
+        if str(file) not in str(error):
+            error.args = (f"{file}: {error}",)
+        raise
+
+
 def load(file: Path, sets: list[str] | None, near: Path | None = None) -> tuple[RunConfig, Task]:
     """The checked configuration of a run file, with what was set on the command line, and its data: paths are relative to `near`, by
     default the folder of the file."""
     from llmevo.config import load_task, read_config
 
     config = read_config(file, sets or ())
-    return config, load_task(config.task, seed=config.seed, near=near or file.parent)
+    with naming(file):
+        return config, load_task(config.task, seed=config.seed, near=near or file.parent)

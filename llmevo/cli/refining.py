@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from llmevo.engine.brake import Brake
     from llmevo.refined import Refined
 
+NOTHING_VALID = 1
+"""The exit code of a search that ended without a valid answer."""
+EMBEDDED = "note: the embedded model knows its own small tasks only (docs/models.md); for any other question name a model with --model."
 SECTIONS = ("model", "judge", "budget")
 """What `--set` reaches besides the settings of the recipe."""
 
@@ -57,7 +60,7 @@ def refine(
     folder: Annotated[Path | None, typer.Option("--run", help="A run folder that can be continued; nothing is left without it.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Refine an answer at inference time, until a check calls it valid."""
+    """Refine an answer at inference time, until a check calls it valid. Ends with 1 when no answer is."""
     from llmevo import console
     from llmevo.refining import arefine
 
@@ -90,6 +93,8 @@ def refine(
             **{"population": population, "steps": steps, **settings},
         )
 
+    if "embedded" in (model or ["embedded"]):
+        tell(EMBEDDED)
     with console.Live(quiet=as_json) as live:
         found = asyncio.run(under_signals(work, kept=folder is not None))
     if as_json:
@@ -100,6 +105,10 @@ def refine(
             tell(f"With a larger limit it goes on where it stopped:\n  {again()}")
     if found.answer is None:
         raise typer.Exit(ConfigError.exit_code if found.pause is None else found.pause.exit_code)
+    if found.decided and not found.valid:
+        if not as_json:
+            tell("no answer is valid: this is the best of those that are not. Give it more --steps or --calls, or another --model.")
+        raise typer.Exit(NOTHING_VALID if found.pause is None or folder is None else found.pause.exit_code)
 
 
 def _settings(sets: list[str] | tuple[str, ...]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmevo.cli.app import AsJson, RunFile, Sets, app, load
+from llmevo.cli.app import AsJson, RunFile, Sets, app, load, naming
 from llmevo.cli.signals import under_signals
 from llmevo.cli.speaking import again, echo, print_json, tell
 from llmevo.core.errors import ConfigError
@@ -31,7 +31,7 @@ def run(
 
     config, task = load(file, sets)
     place = folder or Path("runs") / file.stem
-    with console.Live(quiet=as_json) as live:
+    with naming(file), console.Live(quiet=as_json) as live:
         result = asyncio.run(
             under_signals(
                 lambda brake: runs.run(config, task, folder=place, on_cohort=live.told, on_plan=live.planned, brake=brake)
@@ -59,7 +59,8 @@ def plan(file: RunFile, sets: Sets = None, as_json: AsJson = False) -> None:
     from llmevo.llm.keys import AnyKey
 
     config, task = load(file, sets)
-    search = assemble(config, task, Connections(budget=budget_of(config), env=AnyKey()))
+    with naming(file):
+        search = assemble(config, task, Connections(budget=budget_of(config), env=AnyKey()))
     rows = estimate(search, task)
     if as_json:
         print_json({"matings": search.plan.matings, "rows": [dataclasses.asdict(row) for row in rows]})
@@ -84,7 +85,8 @@ def replay(
         folder = file
         file, near = runs.own_file(folder)
     config, task = load(file, sets, near)
-    done = runs.replay_run(config, task, folder)
+    with naming(file):
+        done = runs.replay_run(config, task, folder)
     if as_json:
         print_json({"cohorts": done.cohorts, "births": done.births, "history": done.history})
     else:

@@ -98,7 +98,7 @@ def assemble(config: RunConfig, task: Task, connections: Connections) -> Search:
         )
     models: dict[str, Model] = {}
     if task.encoder is None:
-        models["task"] = connections.connect(_spec(config.models.task or next(iter(config.models.operators), None), "task", task.near))
+        models["task"] = connected(connections, config.models.task or next(iter(config.models.operators), None), "task", task.near)
     models |= writers_of(config, task, connections)
     seed = Seed.of(config.seed)
     scorer = scorer_of(config, task, connections, models, seed)
@@ -145,7 +145,7 @@ def writers_of(config: RunConfig, task: Task, connections: Connections) -> dict[
     if all(writer is not None and writer.model == EDITS for writer in writers):
         return {}
     roles = ["operator", *(f"operator {i}" for i in range(2, len(writers) + 1))]
-    return {role: connections.connect(_spec(one, "operator", task.near)) for role, one in zip(roles, writers, strict=True)}
+    return {role: connected(connections, one, "operator", task.near) for role, one in zip(roles, writers, strict=True)}
 
 
 def _guarded(search: Search, config: RunConfig, task: Task, fresh: Sequence[Case]) -> Search:
@@ -165,7 +165,7 @@ def scorer_of(config: RunConfig, task: Task, connections: Connections, models: d
         if config.models.judge is not None:
             raise ConfigError("models.judge: nobody is judged; add `task: {scorer: {judge: rubric}}`, or leave the model out")
         return task.scorer
-    models["judge"] = connections.connect(_spec(config.models.judge, "judge", task.near))
+    models["judge"] = connected(connections, config.models.judge, "judge", task.near)
     return task.scorer.by(models["judge"], seed)
 
 
@@ -210,15 +210,32 @@ def stops_of(config: RunConfig, plan: Plan[Any]) -> tuple[Stop, ...]:
     return tuple(stops)
 
 
+def connected(connections: Connections, model: Any, role: str, near: Path | None) -> Model:
+    """The model of a role. A `ConfigError` says which key of the run file it is about."""
+    spec = _spec(model, role, near)
+    try:
+        return connections.connect(spec)
+    except ConfigError as error:
+        raise ConfigError(f"models.{role}: {error}") from None
+
+
 def _spec(model: Any, role: str, near: Path | None) -> ModelSpec:
     if model is None or model.model == EDITS:
         raise ConfigError(
             f"which model is the {role} model? Add e.g. `models: {{{role}: embedded}}`, or a name with its `base_url`; "
             f"docs/models.md shows every kind"
         )
-    if model.model.startswith(SCRIPTED):
-        resolve(model.model.removeprefix(SCRIPTED), near)  # imports it from beside the run file, too
-    return spec_of(model.model_dump())
+    return imported(spec_of(model.model_dump()), near)
+
+
+def imported(spec: ModelSpec, near: Path | None) -> ModelSpec:
+    """The same spec; the functions of scripted models are imported, from beside the run file (or the current folder), too."""
+    one: ModelSpec | None = spec
+    while one is not None:
+        if one.model.startswith(SCRIPTED):
+            resolve(one.model.removeprefix(SCRIPTED), near)
+        one = one.fallback
+    return spec
 
 
 def spec_of(values: dict[str, Any]) -> ModelSpec:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmevo.config.assemble import spec_of
+from llmevo.config.assemble import imported, spec_of
 from llmevo.config.frozen import frozen_model
 from llmevo.config.reading import check_section
 from llmevo.config.scoring import AnswerJudgeConfig
@@ -51,7 +51,7 @@ class Checks:
             values = {"judge": judge} if isinstance(judge, str) else judge
             self._config = config = check_section(AnswerJudgeConfig, values, "judge")
             self._judging = judging(config, near)
-            self.spec = model if config.model is None else spec_of(config.model.model_dump())
+            self.spec = model if config.model is None else imported(spec_of(config.model.model_dump()), near)
             said = {f"judge.{name}": value for name, value in config.model_dump(mode="json", exclude={"model"}).items()}
             self.frozen |= {**said, **frozen_model(self.spec, "judge.model")}
 

@@ -43,6 +43,7 @@ def refined_record(found: Refined) -> dict[str, Any]:
         "answer": found.answer,
         "score": found.score,
         "valid": found.valid,
+        "decided": found.decided,
         "verified": found.verified,
         "feedback": list(found.feedback),
         "reason": found.reason,

@@ -58,7 +58,8 @@ def show_refined(found: Refined) -> None:
         Console(highlight=False, markup=False).print(Text(inert(found.answer)), soft_wrap=True)
     about = Console(stderr=True, highlight=False, markup=False)
     strict = "" if found.verified is None else ", verified" if found.verified else ", NOT VERIFIED by the strict check"
-    score = "" if found.score is None else f"score {number(found.score)}, {'valid' if found.valid else 'not valid'}{strict}; "
+    valid = ", valid" if found.valid else ", not valid" if found.decided else ""
+    score = "" if found.score is None else f"score {number(found.score)}{valid}{strict}; "
     about.print(Text(inert(f"{score}{found.reason}; {found.evaluations} evaluations, {cost(found.spent)}")), soft_wrap=True)
     for note in found.feedback[:3]:
         about.print(Text(inert(f"found: {note}")), soft_wrap=True)

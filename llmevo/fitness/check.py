@@ -34,6 +34,8 @@ class Verdict:
     feedback: tuple[str, ...] = ()
     measures: tuple[float, ...] = ()
     objectives: Mapping[str, float] = field(default_factory=lambda: NO_OBJECTIVES)
+    decides: bool = True
+    """Whether it could have been valid: not so of a bare score."""
 
     @classmethod
     def of(cls, objectives: Mapping[str, float], by: Scalarisation, violation: float = 0.0, **more: Any) -> Verdict:
@@ -59,10 +61,10 @@ def verdict(found: Any) -> Verdict:
         if violation < 0:
             raise InvalidFitness(f"a violation is 0 (valid) or positive, not {violation!r}")
         objectives = {str(name): as_score(one) for name, one in found.objectives.items()}
-        return Verdict(value, violation, tuple(found.feedback), tuple(map(as_score, found.measures)), objectives)
+        return Verdict(value, violation, tuple(found.feedback), tuple(map(as_score, found.measures)), objectives, found.decides)
     if isinstance(found, bool):
         return Verdict(float(found), float(not found))
-    return Verdict(as_score(found), 1.0)
+    return Verdict(as_score(found), 1.0, decides=False)
 
 
 class Checked(Generic[G]):
@@ -82,6 +84,8 @@ class Checked(Generic[G]):
             if not callable(function):
                 raise ConfigError(f"a check is a function of an answer, not {type(function).__name__}")
         self.check, self.verify, self._reads = check, verify, reads
+        self.decides: bool | None = None
+        """Whether any verdict so far could have been valid; None before the first."""
 
     @property
     def key(self) -> str:
@@ -96,6 +100,7 @@ class Checked(Generic[G]):
         answer = self._reads(genome)
         try:
             found = verdict(await asked(self.check, answer, context))
+            self.decides = self.decides or found.decides
             if found.violation == 0 and (refusal := await self.refused(answer, context)) is not None:
                 found = replace(found, violation=1.0, feedback=(*found.feedback, refusal))
             return as_fitness(found, context.meter.usage)

@@ -248,7 +248,7 @@ class JudgedAnswer:
         self.judge.check_case(self._case)
         found = await self.judge.rule(answer, self._case, context)
         valid = self._good is not None and found.value >= self._good
-        return Verdict(found.value, 0.0 if valid else 1.0, found.notes)
+        return Verdict(found.value, 0.0 if valid else 1.0, found.notes, decides=self._good is not None)
 
 
 def _cut(text: str) -> str:

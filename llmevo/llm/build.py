@@ -23,6 +23,7 @@ from llmevo.llm.greeting import HELLO
 from llmevo.llm.http import OPENAI, HttpLLM, checked_url
 from llmevo.llm.ledger import Ledger, Remembered
 from llmevo.llm.limiter import Gate
+from llmevo.llm.names import refuse_misspelt
 from llmevo.llm.prices import NO_PRICE, known_price, table
 from llmevo.llm.retry import Retry
 from llmevo.llm.scripted import ScriptedLLM
@@ -65,6 +66,12 @@ class Model:
     async def afresh(self, request: Request) -> Reply:
         """An answer that is paid for even if one is recorded: reserved and booked like any other."""
         return await self._retry(self._tuned(request))
+
+    async def warm(self) -> None:
+        """Opens as many connections as may be in flight, where the endpoint keeps any. Nothing is sent."""
+        warm = getattr(self.endpoint, "warm", None)
+        if warm is not None:
+            await warm(self._booked.most)
 
     def upper(self, request: Request) -> Usage:
         """What one attempt at a request costs at most."""
@@ -199,16 +206,24 @@ class Connections:
 
             if seller == "openai":
                 return sdk.OpenAISdk(rest, base_url=spec.base_url, secret=self._secret(spec), **common), False
-            secret = Secret.from_env(spec.api_key_env, self._env) if spec.api_key_env else None
+            secret = self._key(spec, spec.api_key_env) if spec.api_key_env else None
             return sdk.LitellmSdk(rest, base_url=spec.base_url, secret=secret, **common), False
+        if spec.base_url is None:
+            refuse_misspelt(name)
         return HttpLLM(name, base_url=spec.base_url or OPENAI, secret=self._secret(spec), **common), False
 
     def _secret(self, spec: ModelSpec) -> Secret | None:
         if spec.api_key_env is not None:
-            return Secret.from_env(spec.api_key_env, self._env)
+            return self._key(spec, spec.api_key_env)
         if spec.base_url is None or urlsplit(checked_url(spec.base_url)).hostname == "api.openai.com":
-            return Secret.from_env(OPENAI_KEY, self._env)
+            return self._key(spec, OPENAI_KEY)
         return None
+
+    def _key(self, spec: ModelSpec, variable: str) -> Secret:
+        try:
+            return Secret.from_env(variable, self._env)
+        except ConfigError as error:
+            raise ConfigError(f"model {spec.model}: {error}") from None
 
 
 def connect(spec: ModelSpec | str, **settings: Any) -> Model:

@@ -39,8 +39,8 @@ class Quotes:
         }
 
     def within(self, question: str) -> list[str]:
-        """The ids of the cases whose inputs the question holds."""
-        return sorted({case for case, text in self._inputs if text and text in question})
+        """The ids of the cases whose inputs the question holds, as words of their own."""
+        return sorted({case for case, text in self._inputs if text and _holds(question, text)})
 
     def told(self, question: str) -> str:
         """The question, with a word on the fence if there is one in it."""
@@ -61,3 +61,19 @@ class Quotes:
             for failure in one.failures
         )
         return replace(one, feedback=tuple(map(self._quoted, one.feedback)), failures=failures)
+
+
+def _holds(question: str, text: str) -> bool:
+    """Whether a text stands in a question and not within longer words. One between marks ends with them; one without may be a label."""
+    at = question.find(text)
+    while at >= 0:
+        end = at + len(text)
+        begins = at == 0 or not (_wordy(question[at - 1]) and _wordy(text[0]))
+        if begins and (end == len(question) or not (_wordy(question[end]) and _wordy(text[-1]))):
+            return True
+        at = question.find(text, at + 1)
+    return False
+
+
+def _wordy(character: str) -> bool:
+    return character.isalnum() or character == "_"

@@ -367,3 +367,63 @@ def test_the_live_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch, server: F
 def test_again_is_a_command_that_a_shell_understands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["llmevo", "run", "my prompts.yaml", "--set", "task.seeds=[a, 'b']"])
     assert speaking.again() == """llmevo run 'my prompts.yaml' --set 'task.seeds=[a, '"'"'b'"'"']'"""
+
+
+@pytest.mark.fault("C1")
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_misspelt_model_is_met_with_the_file_the_key_and_what_it_might_mean(place: Path, capsys: Capture, command: str) -> None:
+    file = write_run(place / "here", values_for(None, models={"task": "embeded", "operator": "edits"}))
+    said = say(capsys, command, file)
+    assert said.code == 78 and f"{file}: models.task: there is no model 'embeded'; did you mean 'embedded'?" in said.err
+    assert "OPENAI_API_KEY" not in said.err
+
+
+@pytest.mark.fault("C3")
+def test_a_missing_key_is_told_with_the_file_the_model_and_the_variable(
+    place: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MY_KEY", raising=False)
+    judge = {"model": "judge-7b", "base_url": "http://h/v1", "api_key_env": "MY_KEY"}
+    values = values_for("http://h/v1")
+    values["models"]["operator"] = judge
+    file = write_run(place / "here", values)
+    said = say(capsys, "run", file, "--run", place / "run")
+    assert said.code == 78 and f"{file}: models.operator: model judge-7b: the environment variable MY_KEY is not set" in said.err
+    assert not (place / "run").exists()
+
+
+SCRIPT = """
+def answers(request):
+    return "<answer>three</answer>" if "<answer>" in request.messages[-1].content else "three"
+
+def never(answer):
+    return False
+
+def length(answer):
+    return len(answer)
+
+def three(answer):
+    return answer == "three"
+"""
+
+
+@pytest.mark.parametrize(("check", "code"), [("three", 0), ("never", 1), ("length", 0)])
+def test_refining_with_functions_of_the_current_folder_ends_with_0_only_when_an_answer_is_valid(
+    place: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, check: str, code: int
+) -> None:
+    name = f"refining_here_{check}"
+    (place / f"{name}.py").write_text(SCRIPT)
+    monkeypatch.chdir(place)
+    options = ("--check", f"{name}:{check}", "--model", f"scripted:{name}:answers", "--steps", "1", "--population", "2")
+    for _ in range(2):  # and once more from the record
+        said = say(capsys, "refine", "How much is 1 + 2?", *options, "--run", place / "run")
+        assert said.code == code and said.out.strip() == "three" and "embedded" not in said.err
+        assert ("no answer is valid" in said.err) == (check == "never") == ("not valid" in said.err)
+
+
+def test_refining_with_the_embedded_model_says_what_it_knows(place: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "refining_embedded.py").write_text(SCRIPT)
+    monkeypatch.chdir(place)
+    said = say(capsys, "refine", "Hm?", "--check", "refining_embedded:never", "--steps", "1", "--population", "1")
+    notes = [line for line in said.err.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 1 and "knows its own small tasks only" in notes[0] and said.code in (1, 78)

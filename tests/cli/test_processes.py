@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from contextlib import closing
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from llmevo.storage.database import Database
-from llmevo.testing.server import FaultyLLM
+from llmevo.testing.server import Action, FaultyLLM, Seen
 from tests.cli.helpers import say
 from tests.runs.helpers import answer, command, slowly, values_for, write_run
 
@@ -29,6 +30,17 @@ def wait_for(server: FaultyLLM, requests: int, process: subprocess.Popen[str]) -
     while len(server.requests) < requests:
         assert time.monotonic() < until and process.poll() is None, process.communicate()
         time.sleep(0.01)
+
+
+def read_until(process: subprocess.Popen[str], word: bytes) -> str:
+    """What it wrote to standard error up to a word."""
+    assert process.stderr is not None
+    said = b""
+    while word not in said:
+        some = os.read(process.stderr.fileno(), 4096)
+        assert some, said
+        said += some
+    return said.decode()
 
 
 def finished(process: subprocess.Popen[str], seconds: float = 30) -> tuple[int, str, str]:
@@ -59,14 +71,23 @@ def undisturbed(capsys: Capture, file: Path, folder: Path) -> dict[str, Any]:
 @pytest.mark.fault("S13")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_one_signal_brings_it_to_rest(server: FaultyLLM, place: Path, capsys: Capture, number: signal.Signals) -> None:
-    server.script = slowly(0.15)
+    before, released = 12, threading.Event()
+
+    def held(seen: Seen) -> Action:
+        if seen.number > before:
+            released.wait(60)
+        return answer(seen)
+
+    server.script = held
     file = write_run(place / "here", values_for(server.url, in_flight=4))
     process = command("run", file, "--run", place / "run")
-    wait_for(server, 12, process)
+    arrived = before + 4
+    wait_for(server, arrived, process)  # all that may be in flight is held: nothing moves now
     process.send_signal(number)
-    time.sleep(0.05)
-    arrived = len(server.requests)
+    said = read_until(process, b"stopping")
+    released.set()
     code, out, err = finished(process)
+    err = said + err
     assert code == 130 and "stopping" in err and "interrupted; what was recorded is kept" in err and out == ""
     assert f"run {file} --run {place / 'run'}" in err
     assert len(server.requests) == arrived, "nothing was sent after the signal"

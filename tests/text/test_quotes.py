@@ -18,6 +18,7 @@ from llmevo.llm import Connections, ModelSpec
 from llmevo.llm.scripted import ScriptedLLM
 from llmevo.testing.server import Action, FaultyLLM, Seen
 from llmevo.text import Draw, Instruct, TextGenome
+from llmevo.text.quotes import Quotes
 from tests.cli.helpers import say
 from tests.runs.helpers import answer, is_operator, values_for, write_run
 from tests.text.test_instruct import born
@@ -112,3 +113,29 @@ def test_a_run_says_which_cases_were_shown_to_the_writer(tmp_path: Path, capsys:
         inputs = set(re.findall(r"Input: \[(\w{8})\] (case \d+ \w+) \[/\1\]", written))
         assert len(shown) == len({text for _, text in inputs})
         assert "cases were shown to the model that writes" in say(capsys, "show", tmp_path / "run").out
+
+
+@pytest.mark.parametrize(
+    ("question", "shown"),
+    [
+        ("Input: goods are here", False),
+        ("It is ungood", False),
+        ("It is un-good, _good", True),
+        ("good", True),
+        ("Input: good\nTarget: x", True),
+        ("goods, good", True),
+        ("good_s", False),
+        ("nothing", False),
+    ],
+)
+def test_a_short_input_is_quoted_where_it_stands_as_a_word(question: str, shown: bool) -> None:
+    quotes = Quotes([], {"examples": [Case("c1", "good", "x")]}, "prompt", Seed.of(0))
+    assert quotes.within(question) == (["c1"] if shown else [])
+
+
+def test_an_input_that_is_the_beginning_of_another_one_is_not_quoted_with_it() -> None:
+    cases = [Case("c1", "A fine film", "good"), Case("c2", "A fine film, and long", "good")]
+    fenced = Quotes([], {"examples": cases}, "prompt", Seed.of(0))
+    assert fenced.within(f"Input: {fenced.examples['examples'][1]['input']}") == ["c2"]
+    plain = Quotes([], {"examples": [Case("c1", "A fine film", "x"), Case("c2", "A fine filmstrip", "x")]}, "prompt", None)
+    assert plain.within("Input: A fine filmstrip\n") == ["c2"]

@@ -58,6 +58,7 @@ def llmevo(url: str, given: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     dev = tuple(Case(f"c{i}", text, label) for i, (text, label) in enumerate(reviews(given["cases"])))
     task = Task(dev, (), scorer_named("exact", ("good", "bad"), None), TaskTemplate(), tuple(SEEDS[: given["population"]]))
     cohorts: list[tuple[int, int]] = []
+    hours: list[float] = []
     evaluated: set[str] = set()
 
     def told(one: Any) -> None:
@@ -65,12 +66,13 @@ def llmevo(url: str, given: dict[str, Any]) -> Callable[[], dict[str, Any]]:
         new = {birth.genome.key for birth in one.births if hasattr(birth, "genome")} - evaluated
         evaluated.update(new)
         cohorts.append((asked, len(new)))
+        hours.append(time.perf_counter())
 
     def go() -> dict[str, Any]:
         with tempfile.TemporaryDirectory(dir=given["folder"]) as folder:
             result = asyncio.run(run(config, task, folder=Path(folder) / "run", on_cohort=told))
         assert result.pause is None, result.outcome.reason
-        return {"cohorts": cohorts, "evaluations": result.outcome.progress.evaluations}
+        return {"cohorts": cohorts, "told": hours, "evaluations": result.outcome.progress.evaluations}
 
     return go
 
@@ -154,7 +156,7 @@ def main() -> None:
     go = CLIENTS[name](url, given)
     cpu, began = time.process_time(), time.perf_counter()
     found = go()
-    spent = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - began}
+    spent = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - began, "began": began}
     print("\n" + json.dumps({**found, **spent}), flush=True)
     os._exit(0)  # some leave threads behind that never end
 

@@ -3,9 +3,11 @@
     python experiments/benchmarks/throughput/run.py                 # population 10, 50 cases, 3 steps, 50 ms, 32 in flight
     python experiments/benchmarks/throughput/run.py --slow 0.05     # every twentieth call ten times slower
     python experiments/benchmarks/throughput/run.py --peers         # promptolution and gepa on the same server, side by side
+    python experiments/benchmarks/throughput/run.py --trace         # and where the time of each cohort went
 
 The server runs in a process of its own, every client in another. `reachable` is what a client without any cost of its own could
-reach: the same calls in the same order of cohorts, simulated. The others are installed into an environment of their own
+reach: the same calls in the same order of cohorts, simulated. `served` is how long the server's answers really took, as a share of its
+delay. The others are installed into an environment of their own
 (`--peer-python` names one that is there).
 """
 
@@ -26,9 +28,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tracing import shown as traced
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
-PEERS = ("promptolution==2.3.0", "gepa==0.1.4", "litellm")
+PEERS = ("promptolution==2.3.0", "gepa==0.1.4", "litellm", "pandas")
 BARS = {"inside": 27.0, "cpu": 0.5, "repeated": 0, "wall": 1.15}
 
 
@@ -81,6 +85,7 @@ def row(name: str, found: dict[str, Any], given: dict[str, Any]) -> dict[str, An
         "repeated": calls - found["distinct"],
         "seconds": found["wall"],
         "wall": found["wall"] / (found["work"] / given["in_flight"]),
+        "late": found["served"] / found["work"],
         "rate": calls / found["wall"],
         "evaluations": found.get("evaluations", 0),
     }
@@ -89,7 +94,7 @@ def row(name: str, found: dict[str, Any], given: dict[str, Any]) -> dict[str, An
 def shown(one: dict[str, Any]) -> str:
     return (
         f"{one['name']:20} {one['calls']:6} {one['cpu']:9.3f} {one['inside']:10.1f} {one['repeated']:9} {one['seconds']:8.2f} "
-        f"{one['wall']:11.2f} {one['rate']:9.0f}"
+        f"{one['wall']:11.2f} {one['late']:7.3f} {one['rate']:9.0f}"
     )
 
 
@@ -118,9 +123,10 @@ def main() -> None:
     parser.add_argument("--folder", default=str(HERE), help="where the run folder is made: its disk is part of the measurement")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--peer-python")
+    parser.add_argument("--trace", action="store_true", help="print where the time of each cohort went")
     parser.add_argument("--json", type=Path, help="also write the rows here")
     options = parser.parse_args()
-    given = {name: value for name, value in vars(options).items() if name not in ("json", "peers", "peer_python")}
+    given = {name: value for name, value in vars(options).items() if name not in ("json", "peers", "peer_python", "trace")}
     given["calls"] = 2000
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -131,8 +137,8 @@ def main() -> None:
                 time.sleep(0.02)
             url = f"http://127.0.0.1:{port.read_text()}/v1"
             print(f"{given}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors", flush=True)
-            heads = ("client", "calls", "CPU ms", "in flight", "repeated", "seconds", "wall/ideal", "calls/s")
-            print("{:20} {:>6} {:>9} {:>10} {:>9} {:>8} {:>11} {:>9}".format(*heads))
+            heads = ("client", "calls", "CPU ms", "in flight", "repeated", "seconds", "wall/ideal", "served", "calls/s")
+            print("{:20} {:>6} {:>9} {:>10} {:>9} {:>8} {:>11} {:>7} {:>9}".format(*heads))
 
             def one(python: str, name: str) -> dict[str, Any]:
                 found = client(python, name, url, given)
@@ -148,6 +154,8 @@ def main() -> None:
                     inside, wall = reachable(found["cohorts"], given)
                     print(f"{'  reachable':20} {'':6} {'':9} {inside:10.1f} {'':9} {'':8} {wall:11.2f}", flush=True)
                     rows[-1]["reachable"] = {"inside": inside, "wall": wall}
+                    if options.trace:
+                        print(traced(found, found["events"], given), flush=True)
             if options.peers:
                 python = peer_python(options.peer_python)
                 given["metric_calls"] = rows[-1]["calls"]

@@ -5,7 +5,8 @@
 Writes its port to PORT_FILE. What it answers depends on the request alone: a child in the tag or fence that an operator's
 instruction asks for, else a label. Which requests are ten times slower depends on the request alone, too. `GET .../stats`
 gives and resets: requests, distinct bodies, seconds between the first and the last event, mean number inside over that time,
-and `work`, the sum of the delays.
+`work`, the sum of the delays, `served`, the sum of the times that the answers really took (timers are late, and so is a server
+that has to wait for a processor), and `events`, (when, +1 or -1) for every request and answer.
 """
 
 from __future__ import annotations
@@ -21,15 +22,19 @@ from pathlib import Path
 class Stats:
     def __init__(self) -> None:
         self.requests, self.inside, self.area, self.first, self.last, self.work = 0, 0, 0.0, 0.0, 0.0, 0.0
+        self.served = 0.0
         self.bodies: set[bytes] = set()
+        self.events: list[tuple[float, int]] = []
 
-    def move(self, step: int) -> None:
+    def move(self, step: int) -> float:
         now = time.perf_counter()
+        self.events.append((now, step))
         self.first = self.first or now
         if self.last:
             self.area += self.inside * (now - self.last)
         self.last = now
         self.inside += step
+        return now
 
 
 stats = Stats()
@@ -79,7 +84,7 @@ class Connection(asyncio.Protocol):
             text = report() if b"/stats" in head.split(b"\r\n", 1)[0] else b'{"data": [{"id": "test"}]}'
             self.transport.write(HEAD % (len(text), text))
             return
-        stats.move(+1)
+        came = stats.move(+1)
         stats.requests += 1
         stats.bodies.add(body)
         mark = zlib.crc32(body)
@@ -87,10 +92,10 @@ class Connection(asyncio.Protocol):
         delay = self.delay * (10 if often and mark % often == 0 else 1)
         stats.work += delay
         text = REPLY.replace(b"%", says(body, mark))
-        asyncio.get_running_loop().call_later(delay, self.send, HEAD % (len(text), text))
+        asyncio.get_running_loop().call_later(delay, self.send, HEAD % (len(text), text), came)
 
-    def send(self, answer: bytes) -> None:
-        stats.move(-1)
+    def send(self, answer: bytes, came: float) -> None:
+        stats.served += stats.move(-1) - came
         self.transport.write(answer)
 
 
@@ -102,6 +107,8 @@ def report() -> bytes:
         "inside": stats.area / (stats.last - stats.first) if stats.requests else 0.0,
         "seconds": stats.last - stats.first,
         "work": stats.work,
+        "served": stats.served,
+        "events": stats.events,
     }
     stats = Stats()
     return json.dumps(found).encode()
