@@ -55,11 +55,6 @@ class Booked:
         self._next: Attempt | None = None
         self._arrived: deque[tuple[Attempt, Reply]] = deque()
 
-    @property
-    def most(self) -> int:
-        """How many attempts may be in flight."""
-        return self._gate.most if self._gate else 1
-
     def upper(self, request: Request) -> Usage:
         """What one attempt may cost at most."""
         return self._priced(Usage(1, *tokens_at_most(request)))

@@ -67,12 +67,6 @@ class Model:
         """An answer that is paid for even if one is recorded: reserved and booked like any other."""
         return await self._retry(self._tuned(request))
 
-    async def warm(self) -> None:
-        """Opens as many connections as may be in flight, where the endpoint keeps any. Nothing is sent."""
-        warm = getattr(self.endpoint, "warm", None)
-        if warm is not None:
-            await warm(self._booked.most)
-
     def upper(self, request: Request) -> Usage:
         """What one attempt at a request costs at most."""
         return self._booked.upper(self._tuned(request))

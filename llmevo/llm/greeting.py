@@ -20,11 +20,7 @@ HELLO = Request((Message("user", "Hi"),), Sampling(max_tokens=16))
 
 
 async def greet(model: Model) -> None:
-    """The preflight of a model, after a look whether anybody is there: at the start of a run nobody waits minutes for a typo.
-
-    While it is on its way, connections are opened for the questions behind it: opened in one breath they cost the first ones 0.5 ms
-    each, and with TLS some turns with the server.
-    """
+    """The preflight of a model, after a look whether anybody is there: at the start of a run nobody waits minutes for a typo."""
     probe = getattr(model.endpoint, "probe", None)
     for tried in range(KNOCKS):
         if probe is None:
@@ -38,12 +34,7 @@ async def greet(model: Model) -> None:
                 raise Unreachable(f"{error}. Start the server or correct base_url, then run this again: nothing was paid.") from error
         except LlmevoError:
             break  # somebody is there; the preflight finds out the rest
-    warming = asyncio.ensure_future(model.warm())
-    try:
-        await preflight(model)
-    finally:
-        warming.cancel()
-        await asyncio.gather(warming, return_exceptions=True)
+    await preflight(model)
 
 
 async def preflight(model: Model) -> None:

@@ -87,10 +87,6 @@ class HttpLLM:
         except (ValueError, KeyError, TypeError):
             return None
 
-    async def warm(self, count: int) -> None:
-        """Opens connections for so many requests. Nothing is sent, and what goes wrong is left to the first request."""
-        await self._open().warm(count)
-
     async def aclose(self) -> None:
         """Closes the connections. A later call opens others."""
         origin, self._origin = self._origin, None

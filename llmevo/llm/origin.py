@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import ssl
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Self, cast
 from urllib.parse import quote, urlsplit
 
@@ -40,7 +38,6 @@ class Origin:
         self._port = parts.port or (443 if self._tls else 80)
         name = f"[{self._host}]" if ":" in self._host else self._host if self._host.isascii() else self._host.encode("idna").decode()
         host = name if parts.port is None else f"{name}:{parts.port}"
-        self._literal = _is_address(self._host)
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in {"Host": host, **headers}.items())
         self._context: ssl.SSLContext | None = None
         self._idle: list[_Connection] = []
@@ -70,17 +67,6 @@ class Origin:
             connection.drop()
         return response
 
-    async def warm(self, count: int) -> None:
-        """Opens connections until so many are idle. What does not come about is left: who asks tries again, and says what is wrong."""
-
-        async def one() -> None:
-            with suppress(NotConnected):
-                connection = await self._connect(CONNECT)
-                connection.rests(asyncio.get_running_loop().time())
-                self._idle.append(connection)
-
-        await asyncio.gather(*(one() for _ in range(count - len(self._idle))))
-
     async def __aenter__(self) -> Self:
         return self
 
@@ -108,8 +94,7 @@ class Origin:
             self._context.set_alpn_protocols(["http/1.1"])
         loop = asyncio.get_running_loop()
         # Other loops than those of the standard library know nothing of a second address that is tried meanwhile.
-        several = not self._literal and isinstance(loop, asyncio.BaseEventLoop)
-        more: dict[str, Any] = {"happy_eyeballs_delay": 0.25} if several else {}
+        more: dict[str, Any] = {"happy_eyeballs_delay": 0.25} if isinstance(loop, asyncio.BaseEventLoop) else {}
         try:
             async with asyncio.timeout(seconds):
                 _, connection = await loop.create_connection(_Connection, self._host, self._port, ssl=self._context, **more)
@@ -128,15 +113,6 @@ class Origin:
             length = "" if method == "GET" else "Content-Length: "
             head = self._heads[method, url] = f"{method} {target} HTTP/1.1\r\n{self._headers}{length}".encode()
         return head
-
-
-def _is_address(host: str) -> bool:
-    """Whether a host is one address, and no name that may have several."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 _QUERY = "/?%:@!$&'()*+,;=~-._[]"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 import ssl
 import struct
-import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -217,42 +215,6 @@ def test_no_connection_is_told_apart_from_a_broken_one() -> None:
     for url in ("http://127.0.0.1:9/v1", "http://no-such-host.invalid/v1", f"http://{'a' * 70}.example/v1"):
         with pytest.raises(NotConnected):
             asyncio.run(use(url))
-
-
-def test_connections_that_were_opened_ahead_are_those_that_are_used() -> None:
-    numbers: list[int] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
-        numbers.append(number)
-        await always(reader, writer, number)
-
-    async def use(one: Origin, url: str) -> None:
-        await one.warm(3)
-        await one.warm(3)
-        for _ in range(2):
-            assert [response.body for response in await asyncio.gather(*(post(one, url) for _ in range(3)))] == [b"ok"] * 3
-
-    against(serve, use)
-    assert sorted(numbers) == [1, 2, 3]
-
-
-def test_opening_ahead_says_nothing_and_leaves_nothing_behind() -> None:
-    async def use() -> None:
-        async with Origin("http://127.0.0.1:9/v1", {}) as one:
-            await one.warm(2)  # nobody is there: the first request will say so
-        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
-        async with server, Origin(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", {}) as one:
-            for turns in range(6):
-                warming = asyncio.ensure_future(one.warm(4))
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                warming.cancel()
-                await asyncio.gather(warming, return_exceptions=True)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ResourceWarning)
-        asyncio.run(use())
-        gc.collect()
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused() -> None:

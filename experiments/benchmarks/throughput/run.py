@@ -104,6 +104,7 @@ def peer_python(given: str | None) -> str:
     home = Path(tempfile.gettempdir()) / "llmevo-throughput-peers"
     python = home / "bin" / "python"
     if not (home / "complete").exists():
+        print(f"installing {', '.join(PEERS)} into {home}: some minutes", flush=True)
         venv.create(home, with_pip=True, clear=True)
         subprocess.run([str(python), "-m", "pip", "install", "-q", *PEERS], check=True)
         (home / "complete").touch()
