@@ -421,9 +421,8 @@ def test_refining_with_functions_of_the_current_folder_ends_with_0_only_when_an_
         assert ("no answer is valid" in said.err) == (check == "never") == ("not valid" in said.err)
 
 
-def test_refining_with_the_embedded_model_says_what_it_knows(place: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    (place / "refining_embedded.py").write_text(SCRIPT)
-    monkeypatch.chdir(place)
-    said = say(capsys, "refine", "Hm?", "--check", "refining_embedded:never", "--steps", "1", "--population", "1")
-    notes = [line for line in said.err.splitlines() if line.startswith("note: ")]
-    assert len(notes) == 1 and "knows its own small tasks only" in notes[0] and said.code in (1, 78)
+def test_refining_with_the_embedded_model_says_what_it_knows_before_it_is_asked(capsys: Capture) -> None:
+    for model, count in (((), 1), (("--model", "embedded"), 1), (("--model", "gpt-4.1-mini"), 0)):
+        said = say(capsys, "refine", "Hm?", "--check", "tests.no_such:check", *model)
+        notes = [line for line in said.err.splitlines() if line.startswith("note: ")]
+        assert len(notes) == count == sum("knows its own small tasks only" in note for note in notes) and said.code == 78
