@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 from breeding import ANSWERS_OF, WEIGHTS_OF, fixed_prefix, templates  # noqa: E402
+from crossing import copying  # noqa: E402
 from samples import Sample, copy_sample, lexical_sample, multi_sample, operator_sample, task_sample  # noqa: E402
 
 from llmevo.llm.embedded.tokenizer import ANSWER, BEGIN, END, Tokenizer  # noqa: E402
@@ -69,6 +70,8 @@ class Mix:
     plain_tokens: int = 1400
     operator_tokens: int = 2800
     copying_only: bool = False
+    crossing: bool = False
+    """The lesson of the second leg: parents that are alike, words in pieces, more copying."""
 
 
 def pack(kind: str, rows: list[Row], prefix: list[int] | None = None) -> Batch:
@@ -137,7 +140,7 @@ class Source:
     def echo(self) -> Row:
         """Random ids again and again: the purest practice of copying, with a look-up to learn at every token."""
         block = [self.rng.randrange(3, len(self.tok)) for _ in range(self.rng.randint(3, 16))]
-        if self.rng.random() < 0.4:
+        if self.rng.random() < (0.6 if self.mix.crossing else 0.4):
             # few different ids: where to go on is known by two or three tokens, as in words that are spelt in pieces
             few = block[: self.rng.randint(2, 6)]
             block = [self.rng.choice(few) if self.rng.random() < 0.7 else i for i in block]
@@ -156,13 +159,15 @@ class Source:
             return self.row(multi_sample(self.rng))
         if r < m.task + m.multi + m.lexical:
             return self.row(lexical_sample(self.rng))
-        return self.echo() if self.rng.random() < 0.25 else self.row(copy_sample(self.rng))
+        if self.rng.random() < 0.25:
+            return self.echo()
+        return self.row(copying(self.rng) if m.crossing and self.rng.random() < 0.6 else copy_sample(self.rng))
 
     def steps(self) -> Iterator[list[Batch]]:
         """Each step: one batch of plain rows and one of an operator's, whose fixed text is a shared prefix."""
         plain: list[Batch] = []
         operators: list[Batch] = []
-        shares = WEIGHTS_OF | ANSWERS_OF
+        shares = WEIGHTS_OF | ANSWERS_OF | ({"evoprompt-ga": 12} if self.mix.crossing else {})
         names = list(shares)
         while True:
             if not plain:
@@ -173,7 +178,8 @@ class Source:
                 if not operators:
                     for name in self.rng.choices(names, list(shares.values()), k=12):
                         cut = len(self.prefixes[name])
-                        rows = [self.row(operator_sample(self.rng, name)) for _ in range(3 * self.mix.operator_tokens // 90)]
+                        rows = [self.row(operator_sample(self.rng, name, self.mix.crossing))
+                                for _ in range(3 * self.mix.operator_tokens // 90)]
                         rows = [Row(row.context[cut:], row.answer) for row in rows]
                         operators += [pack(name, b, self.prefixes[name])
                                       for b in sliced(rows, self.mix.operator_tokens, self.rng)]

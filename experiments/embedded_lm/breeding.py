@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 import jinja2
+from crossing import cross, texts
 from instructions import (
     FORMS,
     OPENINGS,
@@ -268,8 +269,13 @@ ANSWERS_OF = {"answer": 1, "semantic-crossover": 2, "textual-mutation": 2, "revi
 _COMPILED = {name: _ENV.from_string(text) for name, text in templates().items() if name in WEIGHTS_OF | ANSWERS_OF}
 
 
-def _parents(rng: Random, n: int) -> list[Parent]:
+def _parents(rng: Random, n: int, crossing: bool = False) -> list[Parent]:
     r = rng.random()
+    if crossing:
+        if r < 0.3:
+            return [review_parent(rng) for _ in range(n)]
+        found = [Parent(text) for text in texts(rng, n)]
+        return found if r < 0.95 else [p if rng.random() < 0.5 else review_parent(rng) for p in found]
     if r < 0.4:
         return [review_parent(rng) for _ in range(n)]
     if r < 0.95:
@@ -305,16 +311,20 @@ def _list_sample(rng: Random, name: str) -> tuple[str, str]:
     return _COMPILED[name].render(question=question, **values).strip(), f"<answer>{written(child)}</answer>"
 
 
-def operator_sample(rng: Random, name: str) -> tuple[str, str]:
-    """A rendered template and a good reply to it."""
+def operator_sample(rng: Random, name: str, crossing: bool = False) -> tuple[str, str]:
+    """A rendered template and a good reply to it; `crossing` is the lesson of the second leg (`crossing.py`)."""
     if name in ANSWERS_OF:
         return _list_sample(rng, name)
+
+    def crossed(a: str, b: str) -> str:
+        return cross(a, b) if crossing else splice(rng, a, b)
+
     values: Mapping[str, object]
     if name == "mutate":
         if rng.random() < 0.65:
             view, child = _mutate_review(rng)
         else:
-            p = foreign_parent(rng)
+            p = Parent(texts(rng, 1)[0]) if crossing else foreign_parent(rng)
             wrong = [{"input": gibberish(rng, 4, 12), "answer": any_word(rng), "target": any_word(rng)}
                      for _ in range(rng.randint(0, 2))]
             view, child = View(p.text, _score(rng), wrong), _mutate_foreign(rng, p.text)
@@ -322,34 +332,34 @@ def operator_sample(rng: Random, name: str) -> tuple[str, str]:
     elif name == "from-task":
         values, child = _from_task(rng)
     elif name == "paraphrase":
-        p = _parents(rng, 1)[0]
+        p = _parents(rng, 1, crossing)[0]
         if p.parts and p.meaning:
             child = mix(rng, [(p, 1.0)], rewrites=1.4)
         else:
             child = _paraphrase_foreign(rng, p.text)
         values = {"a": View(p.text)}
     elif name == "from-best":
-        ps = _parents(rng, rng.randint(2, 5))
+        ps = _parents(rng, rng.randint(2, 5), crossing)
         if all(p.parts for p in ps):
             child = mix(rng, [(p, 1.0) for p in ps], rewrites=0.8)
         else:
-            child = splice(rng, *(p.text for p in rng.sample(ps, 2)))
+            child = crossed(*(p.text for p in rng.sample(ps, 2)))
         topic = "classify product reviews" if ps[0].meaning else foreign_instruction(rng).rstrip(".").lower()
         values = {"task": topic, "best": [View(p.text, _score(rng)) for p in ps]}
     else:
         roles = ROLES[name]
-        ps = _parents(rng, len(roles))
+        ps = _parents(rng, len(roles), crossing)
         weights = {"a": 0.5, "b": 0.5, "target": 1.0, "best": 1.2, "current": 0.8, "own_best": 0.8, "previous": 0.1,
                    "worst": 0.02}
         if all(p.parts for p in ps) or (any(p.parts for p in ps) and all(p.meaning for p in ps)):
             child = mix(rng, [(p, weights[r]) for r, p in zip(roles, ps, strict=True)])
         elif name == "evoprompt-ga":
-            child = splice(rng, ps[0].text, ps[1].text)
+            child = crossed(ps[0].text, ps[1].text)
         else:
             mains = [p for r, p in zip(roles, ps, strict=True) if r in ("target", "best")]
             main = rng.choice(mains)
             other = rng.choice([p for r, p in zip(roles, ps, strict=True) if p is not main and r not in ("previous", "worst")])
-            child = splice(rng, main.text, other.text)
+            child = crossed(main.text, other.text)
         values = {r: View(p.text, _score(rng)) for r, p in zip(roles, ps, strict=True)}
     text = _COMPILED[name].render(values).strip()
     # the blank makes a first word the same token as in the parent

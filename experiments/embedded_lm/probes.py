@@ -55,7 +55,7 @@ def probe(net: Net, source: Source, seed: int = 99, rows: int = 128) -> dict[str
     kinds["echo"] = [source.echo() for _ in range(rows)]
     source.rng = state
     for name in (*NAMES, *ANSWERS_OF):
-        kinds[name] = [source.row(operator_sample(rng, name)) for _ in range(rows // 4)]
+        kinds[name] = [source.row(operator_sample(rng, name, source.mix.crossing)) for _ in range(rows // 4)]
     for kind, pairs in kinds.items():
         b = pack(kind, pairs)
         device = net.model.norm.weight.device

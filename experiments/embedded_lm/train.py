@@ -92,6 +92,7 @@ def main() -> None:
     p.add_argument("--adam-lr", type=float, default=0.004)
     p.add_argument("--generic", type=float, default=0.25)
     p.add_argument("--hint", type=float, default=3.0, help="weight of the hints; it falls to 0 over the last quarter")
+    p.add_argument("--crossing", action="store_true", help="the lesson of the second leg: more copying, parents that are alike")
     p.add_argument("--bf16", action="store_true")
     p.add_argument("--probe-every", type=int, default=200)
     p.add_argument("--smoke", action="store_true")
@@ -102,6 +103,8 @@ def main() -> None:
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
     mix = Mix(generic=a.generic)
+    if a.crossing:
+        mix = replace(mix, task=0.60, multi=0.05, lexical=0.05, copy=0.30, crossing=True)
     mix = replace(mix, plain_tokens=int(mix.plain_tokens * a.scale), operator_tokens=int(mix.operator_tokens * a.scale))
     source = Source(10**6 + a.seed, mix)
     net = load(a.start) if a.start else Net(

@@ -185,6 +185,7 @@ async def search(
         "task": task.name,
         "start": start,
         "method": method,
+        **({"model": packaged().key} if method.endswith(BY_MODEL) else {}),
         "seed": seed,
         "evaluations": count,
         "fitness": value if value is None else round(value, 6),

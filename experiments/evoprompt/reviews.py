@@ -3,8 +3,9 @@
     python experiments/evoprompt/reviews.py [--seeds 10] [--smoke]
 
 Which recipe gets from vague or half-right prompts to a right one? Every method has the same number of evaluations. Dev cases differ from
-seed to seed, test cases do not; no test product, wording of a review or seed occurs in the model's training. Runs whose rows are in
-results/reviews.jsonl are skipped. Writes its tables into REVIEWS.md.
+seed to seed, test cases do not; no test product, wording of a review or seed occurs in the model's training. A row names the model by the
+hash of its weights and its rule of choosing tokens. Runs of the present model whose rows are in results/reviews.jsonl are skipped, and
+only its rows are in the tables, which are written into REVIEWS.md.
 """
 
 from __future__ import annotations
@@ -86,11 +87,17 @@ async def search(run: Run, llm: EmbeddedLLM, evaluations: int, test: tuple[Case,
     best = outcome.best.genome
     (held_out,) = await Evaluator(phenotype, test, exact(), failures=0)([best], [Context(root)])
     return {
-        "task": aspect, "start": start, "method": method, "seed": number, "evaluations": outcome.progress.evaluations,
+        "model": llm.key, "task": aspect, "start": start, "method": method, "seed": number, "evaluations": outcome.progress.evaluations,
         "dev": outcome.best.fitness.value, "test": held_out.value, "prompt": best.preview(),
         "dev_right": "".join(str(int(one)) for one in outcome.best.fitness.cases.values()),
         "test_right": "".join(str(int(one)) for one in held_out.cases.values()),
     }
+
+
+def rows_of(file: Path, model: str) -> list[dict[str, Any]]:
+    """The rows of one model in a file of results; rows of other weights are another study."""
+    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return [row for row in rows if row["model"] == model]
 
 
 async def study(runs: list[Run], evaluations: int, results: Path, n_test: int) -> None:
@@ -139,10 +146,10 @@ def main() -> None:
         options.evaluations, options.out = 18, HERE / ".cache" / "reviews-smoke.jsonl"
         options.out.parent.mkdir(exist_ok=True)
         options.out.unlink(missing_ok=True)
-    known = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
-    done = {(row["task"], row["start"], row["method"], row["seed"]) for row in known}
+    model = EmbeddedLLM().key
+    done = {(row["task"], row["start"], row["method"], row["seed"]) for row in rows_of(options.out, model)}
     asyncio.run(study([run for run in runs if run not in done], options.evaluations, options.out, 40 if options.smoke else TEST))
-    text = tables([json.loads(line) for line in options.out.read_text().splitlines()])
+    text = f"Model `{model}`.\n\n{tables(rows_of(options.out, model))}"
     if options.smoke:
         print(text)
         return

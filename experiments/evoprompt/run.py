@@ -2,7 +2,8 @@
 
 python experiments/evoprompt/run.py --data ../shared/data [--smoke]
 
-Runs whose rows are in results/study.jsonl are skipped, so it can be stopped and started at will. Writes the tables into README.md.
+Runs whose rows are in results/study.jsonl are skipped, so it can be stopped and started at will. Rows by the model of the package name its
+weights; rows of other weights are left out. Writes the tables into README.md.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from methods import METHODS, SETTING, search
+from methods import METHODS, SETTING, packaged, search
 from tables import write
 from tasks import CACHE, HERE, STUDY, Shared, load, shipped_encoder
 
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument(
         "--smoke", action="store_true", help="every method once on 20 lines of subj, 20 evaluations: tables on the screen"
     )
+    parser.add_argument("--only", nargs="*", default=[], help="data sets and methods that are run now, by name; all by default")
     parser.add_argument("--shard", default="0/1", help="i/n: this process does every n-th run only, beginning with the i-th")
     options = parser.parse_args()
     shard, shards = map(int, options.shard.split("/"))
@@ -73,9 +75,13 @@ def main() -> None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.unlink(missing_ok=True)
         runs = [run for run in planned(1) if run[:2] == ("subj", "written")]
+    sets, methods = ([one for one in options.only if one in names] for names in (STUDY, METHODS))
+    if unknown := [one for one in options.only if one not in (*STUDY, *METHODS)]:
+        parser.error(f"--only takes data sets ({', '.join(STUDY)}) and methods ({', '.join(METHODS)}), not {', '.join(unknown)}")
+    runs = [run for run in runs if (not sets or run[0] in sets) and (not methods or run[2] in methods)]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     known = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
-    done = {(row["task"], row["start"], row["method"], row["seed"]) for row in known}
+    done = {(row["task"], row["start"], row["method"], row["seed"]) for row in known if row.get("model") in (None, packaged().key)}
     runs = [run for i, run in enumerate(runs) if run not in done and i % shards == shard]
     if runs:
         print(f"{len(runs)} runs to do, {len(done)} are done")

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from llmevo.llm.embedded import EmbeddedLLM
+
 HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 RESAMPLES = 10_000
@@ -153,9 +155,12 @@ def together(mine: list[Any], theirs: list[Any]) -> tuple[float, float, float]:
 
 
 def write(results: Path, readme: Path | None) -> None:
-    """Puts the tables between the two marks of the README; without one, prints them."""
-    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    """Puts the tables between the two marks of the README; without one, prints them. Rows by other weights stay out."""
+    model = EmbeddedLLM().key
+    rows = [row for line in results.read_text().splitlines() if (row := json.loads(line)).get("model") in (None, model)]
     text = tables(rows)
+    if any("model" in row for row in rows):
+        text = f"Children by the embedded model: `{model}`.\n\n{text}"
     if readme is None:
         print(text)
         return

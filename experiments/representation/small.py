@@ -22,7 +22,7 @@ from generate import reviews  # noqa: E402
 from instructions import Instruction  # noqa: E402
 
 import llmevo  # noqa: E402
-from llmevo.llm.embedded import EmbeddedLLM  # noqa: E402
+from llmevo.llm.embedded import weights_hash  # noqa: E402
 from llmevo.report.comparison import Row, rows_of  # noqa: E402
 from llmevo.weights.training import Training, train_experts  # noqa: E402
 
@@ -73,7 +73,7 @@ def prepare(place: Path, smoke: bool) -> list[Path]:
 
 def weights_now() -> str:
     """The hash of the model's weights."""
-    return EmbeddedLLM().key.removeprefix("embedded:")
+    return weights_hash()
 
 
 def study(cache: Path, seeds: int, smoke: bool, results: Path) -> None:

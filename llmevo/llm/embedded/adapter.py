@@ -11,6 +11,7 @@ from pathlib import Path
 
 from llmevo.core.fitness import Usage
 from llmevo.llm.contract import EmptyReply, Reply, Request, RequestRejected
+from llmevo.llm.embedded.loops import VERSION
 from llmevo.llm.embedded.runtime import WEIGHTS, Answer, Ask, EmbeddedModel, TooLong, weights_hash
 
 _BATCH = 256
@@ -61,9 +62,9 @@ class EmbeddedLLM:
 
     @property
     def key(self) -> str:
-        """`embedded:` and the hash of the weights."""
+        """`embedded:`, the hash of the weights and the version of the rule about circles: what decides an answer beside the request."""
         if self._key is None:
-            self._key = "embedded:" + weights_hash(self._folder / "model.safetensors")
+            self._key = f"embedded:{weights_hash(self._folder / 'model.safetensors')}:{VERSION}"
         return self._key
 
     async def __call__(self, request: Request) -> Reply:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from llmevo.llm.embedded.loops import Circles
 from llmevo.llm.embedded.model import Cache, Decoder
 from llmevo.llm.embedded.parallel import side_by_side
 from llmevo.llm.embedded.sampling import choose, generator, log_softmax
@@ -56,6 +57,7 @@ class EmbeddedModel:
         self.decoder = decoder
         self.tokenizer = tokenizer
         self._weights = weights
+        self._circles = Circles(tokenizer)
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> EmbeddedModel:
@@ -119,6 +121,9 @@ class EmbeddedModel:
         answers: list[Answer | None] = [None] * len(asks)
         live = list(range(len(asks)))
         while live:
+            for k, i in enumerate(live):
+                if (circle := self._circles.barred(written[i])) is not None:
+                    scores[k, circle] = -np.inf
             # greedy rows are chosen together, the others one by one
             best = scores.argmax(axis=1)
             for k, i in enumerate(live):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from llmevo.llm.contract import LLM, Message, Request, RequestRejected, Sampling
-from llmevo.llm.embedded import EmbeddedLLM, weights_hash
+from llmevo.llm.embedded import EmbeddedLLM, loops, weights_hash
 
 
 def ask(text: str, sample: str = "", temperature: float = 0.0, max_tokens: int = 8) -> Request:
@@ -69,8 +69,8 @@ def test_one_object_serves_several_event_loops() -> None:
     assert asyncio.run(llm(ask(question(1)))) == asyncio.run(llm(ask(question(1))))
 
 
-def test_the_key_names_the_weights() -> None:
-    assert EmbeddedLLM().key == "embedded:" + weights_hash()
+def test_the_key_names_the_weights_and_the_rule_of_choosing() -> None:
+    assert EmbeddedLLM().key == f"embedded:{weights_hash()}:{loops.VERSION}"
 
 
 @pytest.mark.parametrize("heavy", ["torch", "transformers", "tokenizers", "safetensors"])
