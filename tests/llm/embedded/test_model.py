@@ -50,17 +50,27 @@ def test_an_answer_is_the_same_alone_and_in_a_batch(model: EmbeddedModel) -> Non
         assert model.generate(many[:7]) == together[:7]
 
 
-def test_scores_are_bitwise_independent_of_company(model: EmbeddedModel) -> None:
+def rows_count_alike() -> bool:
+    """Whether the BLAS at hand computes a row of a product without regard to the row's place; its kernels for AVX2 do not."""
+    rng = np.random.default_rng(0)
+    product = np.repeat(rng.normal(size=(1, 128)).astype(np.float32), 48, 0) @ rng.normal(size=(128, 384)).astype(np.float32)
+    return bool((product == product[0]).all())
+
+
+def test_scores_are_independent_of_company(model: EmbeddedModel) -> None:
+    def same(a: np.ndarray, b: np.ndarray) -> bool:
+        return np.array_equal(a, b) if rows_count_alike() else np.allclose(a, b, atol=1e-4)
+
     rng = np.random.default_rng(0)
     rows = [list(rng.integers(3, 2000, n)) for n in (3, 40, 64, 65, 130, 300)]
     together = model.decoder.read(model.decoder.cache(6, 400), rows)
     for i, row in enumerate(rows):
-        assert np.array_equal(model.decoder.read(model.decoder.cache(1, 320), [row])[0], together[i])
+        assert same(model.decoder.read(model.decoder.cache(1, 320), [row])[0], together[i])
         prefix = model.decoder.cache(1, 320)
         model.decoder.read(prefix, [row[: len(row) // 2]])
         branch = model.decoder.branch(prefix, 3, 320)
         again = model.decoder.read(branch, [row[len(row) // 2 :]] * 3)
-        assert np.array_equal(again[2], together[i])
+        assert same(again[2], together[i])
 
 
 def test_steps_agree_with_reading_at_once(model: EmbeddedModel) -> None:
