@@ -5,8 +5,8 @@ prefix, as long as BLAS computes a row of a product without regard to how many o
 row counts that are multiples of 16, hence the padding; sums over keys run in blocks at fixed places for the same reason,
 and keys are stored transposed because products with a transposed matrix are computed in another way when they are small.
 
-OpenBLAS does so with its kernels for AVX-512. Those for AVX2 (`Haswell`) add up every other six rows of twelve in another order, wherever the
-rows come from: there a row's numbers agree within about 1e-5, and an answer changes with its company only where two tokens are as close as that.
+OpenBLAS does so with its kernels for AVX-512. Those for AVX2 (`Haswell`) add up six rows of twelve in another order than the others,
+whatever the rows are: there a row's numbers agree within about 1e-5, and an answer may change with its company where two tokens are close.
 """
 
 from __future__ import annotations
