@@ -295,7 +295,19 @@ def table(rows: Mapping[str, Mapping[str, Any]], simple: Sequence[str]) -> str:
         versus = "" if name == best else f"{apart.mean:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}]{verdict}"
         test = f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
         lines.append(f"| {name} | {means[name]['validation']:.3f} | {means[name]['confirmation']:.3f} | {test} | {versus} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *same_winners(rows)])
+
+
+def same_winners(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence for each adapter that several searches end with: equal figures are then no coincidence of two adapters."""
+    groups: dict[str, list[str]] = {}
+    for name, row in rows.items():
+        if name.partition(" (")[0] in SEARCHES:
+            groups.setdefault(json.dumps([row["genome"], *(list(row[part]) for part in PARTS)]), []).append(name)
+    return [
+        f"\n{' and '.join(names)} end with the same adapter, {rows[names[0]]['genome']}."
+        for names in groups.values() if len(names) > 1
+    ]  # fmt: skip
 
 
 def packed(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def adapter_name(key: str) -> str:
 class VllmServer:
     """A running `vllm serve` with `--enable-lora` and `VLLM_ALLOW_RUNTIME_LORA_UPDATING=True`.
 
+    Start it with `--lora-target-modules q_proj k_proj ...` (all that experts change, not `lm_head`): else vLLM puts a layer for adapters
+    around `lm_head`, too, and on CPUs (0.32) its engine dies when it scores a label or a target under that.
     `folder` is where adapters stand while they are in use; the server must read the same path. Each is loaded under a name of its own
     content and unloaded after the call. Nothing sleeps; every request has its deadline. A server that is dead or hangs fails over to
     `fallback` for the rest of the call (the next call tries it again), or pauses the run without one.
@@ -104,8 +106,12 @@ class VllmServer:
                     ]
                     return result(program, i, said)
 
-                flat = await gather(one(names[key], i) for key in keys for i in samples)
-                return [flat[k * len(samples) : (k + 1) * len(samples)] for k in range(len(keys))]
+                rows: dict[str, Row] = {}
+                # First all adapters, then the base alone: beside them it would get the adapter of the last slot (vLLM 0.32 on CPUs).
+                for some in (written, [name for name in dict.fromkeys(names.values()) if name not in written]):
+                    flat = await gather(one(name, i) for name in some for i in samples)
+                    rows |= {name: flat[k * len(samples) : (k + 1) * len(samples)] for k, name in enumerate(some)}
+                return [rows[names[key]] for key in keys]
             except Unreachable:
                 loaded = ()  # a server that does not answer is not waited for again
                 raise
@@ -230,7 +236,15 @@ class VllmEngine:
                         )
                     )
                     requests.append(request)
-            said = iter(self.llm.generate(prompts, settings, lora_request=requests, use_tqdm=False))
+            answers: dict[int, Any] = {}
+            for alone in (False, True):  # the base model not beside adapters, see above
+                mine = [k for k, request in enumerate(requests) if (request is None) is alone]
+                if mine:
+                    found = self.llm.generate(
+                        [prompts[k] for k in mine], [settings[k] for k in mine], lora_request=[requests[k] for k in mine], use_tqdm=False
+                    )
+                    answers |= dict(zip(mine, found, strict=True))
+            said = iter([answers[k] for k in range(len(requests))])
             return [
                 [result(program, i, [_engine_said(next(said)) for _ in some]) for i, some in zip(samples, wanted, strict=True)]
                 for _ in keys
