@@ -17,7 +17,7 @@ def score_lines(best: Individual[Any], crowning: Crowning | None, test: Interval
     """A line for each kind of cases. `tests` is how many winners were scored on the test cases."""
     found = searched(best.fitness)
     plain = f"{best.fitness.value:.3f} (n = {len(best.fitness.cases) or 1})"
-    lines = [_line("dev score", str(found or plain), "the search chose by it: too good")]
+    lines = [_line("dev score", str(found or plain), "chosen by it: too good")]
     if crowning is not None:
         note = f"unseen; crowned among {len(crowning.finalists)}"
         lines.append(_line("fresh score", str(crowning.fresh), note))
