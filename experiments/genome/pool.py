@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="embedded", help="a folder or a name on the hub")
     parser.add_argument("--out", type=Path, default=HERE / "data")
-    parser.add_argument("--cases", type=int, default=100, help="training cases of one expert")
+    parser.add_argument("--cases", type=int, default=200, help="training cases of one expert")
     options = parser.parse_args()
     rng, names = Random(0), sorted(ASPECTS)
     files = []
