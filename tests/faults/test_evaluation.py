@@ -202,9 +202,8 @@ def test_a_function_that_sleeps_for_ever_is_ended_at_its_deadline() -> None:
 @pytest.mark.parametrize("what", ["regex", "sleep_deaf", "pause_with_the_gil"])
 def test_a_function_that_hears_no_signal_or_hangs_in_c_is_ended_as_well(what: str) -> None:
     async def scene(isolated: IsolatedFunction) -> None:
-        began = time.monotonic()
         failed = await failure(isolated, what)
-        assert failed.kind == "timeout" and time.monotonic() - began < 8
+        assert failed.kind == "timeout"
 
     play(scene, timeout=0.4)
 
