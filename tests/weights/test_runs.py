@@ -172,7 +172,9 @@ def test_what_a_search_has_to_beat_is_scored_before_it(place: Path, capfd: Any) 
     pytest.importorskip("peft")
     folder = place / "runs" / "portfolio"
     more = {"experts": {"folders": ["pool"], "portfolio": True}, "steps": 1}
-    result = asyncio.run(run(place, folder, **more))
+    born: list[Any] = []
+    config, task = loaded(place, **more)
+    result = asyncio.run(runs.run(config, task, folder=folder, on_cohort=lambda now: born.extend(now.births)))
     summary = summarise(folder, KINDS)
     assert {"expert", "greedy soup", "expert, scaled", "base", "average", "gradient"} < set(summary.makers)
     assert summary.makers["expert"][0] == 4 and summary.makers["base"][0] == 1 and "mixed" in summary.makers
@@ -183,7 +185,7 @@ def test_what_a_search_has_to_beat_is_scored_before_it(place: Path, capfd: Any) 
     assert asyncio.run(run(place, folder, **more)).outcome.history == result.outcome.history
     assert runs.replay_run(*loaded(place, **more), folder).history == result.outcome.history
     # The gradient's adapter is a recipe as any other: it is made again from the record.
-    taught = next(one for one in result.outcome.view.hall if one.variation.startswith("gradient"))
+    taught = next(one for one in born if one.variation.startswith("gradient"))
     first = load_expert(export_genome(taught.genome, result.notes, place / "g1"))
     resident.cache_clear()
     second = load_expert(export_genome(taught.genome, result.notes, place / "g2"))
