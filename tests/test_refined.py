@@ -119,7 +119,7 @@ def test_it_stops_when_nothing_better_comes(capsys: pytest.CaptureFixture[str], 
     assert found.reason == "no better one in 10 births" and found.pause is None and found.answer is not None
     assert len(born) == 4 + 12, "counted from the cohort that changed the best, and a cohort is never cut short"
     whole = refine(QUESTION, half, **options)
-    assert whole.evaluations > 16 and "matings were planned" in whole.reason
+    assert whole.evaluations > 16 and "planned births were made" in whole.reason
 
     line = ["llmevo", "refine", QUESTION, "--check", "refined_model:half", "--model", MODEL, "--population", "4", "--stagnation", "10"]
     monkeypatch.setattr(sys, "argv", line)

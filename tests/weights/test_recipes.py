@@ -192,11 +192,13 @@ def test_a_swarm_loses_patience_and_who_is_stuck_begins_again() -> None:
 
     def watch(now: Any) -> None:
         restarts.extend(len({*one.parents[:3]}) == 1 and one.parents[0] not in present for one in now.births if one.parents)
+        present.clear()
         present.update(one.id for one in now.view.population)
 
     present: set[str] = set()
     done = go(plan, on_cohort=watch)
     assert done.reason == "no better one in 12 births" and done.progress.births < plan.matings
+    assert any(restarts), "somebody moved from its own best, which lived no more, at rest"
     (selection,) = (one._inner._selection for one in plan.strategy._phases if hasattr(one, "_inner"))
     assert selection.restart == 2 == -(-0.5 * 3 // 1)
 
