@@ -215,6 +215,8 @@ class _Sitting:
         self.crowning: Crowning | None = None
         self.best: Individual[Any] | None = None
         """Who was crowned, if anybody."""
+        self._heard = 0
+        """Of so many cohorts was heard: the strategy may have been told more, which are not yet durable."""
         self._dropped: set[str] = set()
 
     async def work(self) -> None:
@@ -272,12 +274,12 @@ class _Sitting:
         if self._on_cohort is not None:
             self._on_cohort(told)
 
-
     def _note_dropped(self, step: int) -> None:
-        """Notes who was dropped in a race since the last step, for whoever reads the record; on resuming it is there already."""
+        """Notes who was dropped in a race with this step, for whoever reads the record; on resuming it is there already."""
         strategy = self._search.plan.strategy
+        self._heard += 1
         if isinstance(strategy, Racing):
-            new = [id for id in strategy.dropped if id not in self._dropped]
+            new = [id for id, drop in strategy.dropped.items() if drop.told <= self._heard and id not in self._dropped]
             self._dropped.update(new)
             rows = [Drop(id, step, strategy.dropped[id].lap, strategy.dropped[id].why).row for id in new]
             if rows:

@@ -22,6 +22,8 @@ class Dropped:
     lap: int
     """After this lap; the first is 1."""
     why: str
+    told: int
+    """As many cohorts had been told by then: whoever hears of cohorts later than the strategy knows with which one it came."""
 
 
 class Racing(Generic[G]):
@@ -67,7 +69,7 @@ class Racing(Generic[G]):
         """Who was dropped so far, by id."""
         self.standing = ""
         """How far the race is, in words."""
-        self._ordinal = 0
+        self._ordinal = self._tells = 0
 
     @property
     def view(self) -> View[G]:
@@ -107,6 +109,7 @@ class Racing(Generic[G]):
         return [replace(one, cases=self._laps[0]) if _races(one) else one for one in asked]
 
     def tell(self, births: Sequence[Birth[G]]) -> None:
+        self._tells += 1
         own = self._asked.popleft()
         if own is not None:
             self._guests += births[own:]
@@ -128,7 +131,7 @@ class Racing(Generic[G]):
         if race.lap == len(self._laps):
             self.standing = f"the last of {len(self._laps)} laps is over: {len(race.running)} of {started} came through"
         for i, why in race.out.items():
-            self.dropped[race.births[i].id] = Dropped(race.lap, why)
+            self.dropped[race.births[i].id] = Dropped(race.lap, why, self._tells)
         race.out.clear()
         if race.lap == len(self._laps) or not race.running:
             self._race, self._waits = None, False

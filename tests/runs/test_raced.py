@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llmevo import runs
 from llmevo.config import KINDS, check_config, load_task
 from llmevo.config.assemble import assemble
 from llmevo.config.estimate import estimate
 from llmevo.config.racing import set_apart
 from llmevo.core import ConfigError
+from llmevo.engine import Outcome, evolve
+from llmevo.engine.loop import Told
 from llmevo.llm.build import Connections
 from llmevo.report.summary import summarise
 from llmevo.runs import Result, replay_run
@@ -166,6 +170,24 @@ def test_who_was_dropped_is_known_after_an_interruption(server: FaultyLLM, data:
     for calls in (150, 10_000):
         start({**values(server), "budget": {"calls": calls}}, data, data / "run")
     assert summarise(data / "run", KINDS).dropped == summarise(data / "whole", KINDS).dropped != ()
+
+
+def test_who_was_dropped_in_which_step_does_not_hang_on_when_it_is_heard_of(
+    server: FaultyLLM, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(values(server), data, data / "whole")
+
+    async def heard_late(*args: Any, on_cohort: Callable[[Told[Any]], None], **more: Any) -> Outcome[Any]:
+        heard: list[Told[Any]] = []
+        outcome = await evolve(*args, on_cohort=heard.append, **more)
+        for told in heard:
+            on_cohort(told)
+        return outcome
+
+    monkeypatch.setattr(runs, "evolve", heard_late)
+    start(values(server), data, data / "late")
+    found = summarise(data / "late", KINDS).dropped
+    assert found == summarise(data / "whole", KINDS).dropped and len({one.step for one in found}) > 1
 
 
 def test_a_plan_counts_laps_finalists_and_the_test(server: FaultyLLM, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
