@@ -14,6 +14,8 @@ def figure(summary: Summary) -> str:
     """The figure. Whoever was dropped in a race stands where its score was then, in another colour; who was not scored is not shown."""
     held = summary.held_out
     values = [value for _, value, _ in summary.points] + ([held.low, held.high] if held else [])
+    # A best score that was revised downwards later is no point any more, but the line went there.
+    values += [step.best_so_far for step in summary.steps if step.best_so_far is not None]
     low, high = min(values, default=0.0), max(values, default=1.0)
     most = max(summary.births, 1)
 

@@ -66,7 +66,10 @@ def note_export(run: Path, folder: Path, *, done: bool) -> None:
         row["files"] = dict(sealed(folder))
     path = run / EXPORTS
     try:
-        with path.open("ab") as out:
+        with path.open("a+b") as out:
+            out.seek(max(0, out.seek(0, os.SEEK_END) - 1))
+            if out.read(1) not in (b"", b"\n"):
+                out.write(b"\n")  # the last row was cut off
             out.write(json.dumps(row).encode() + b"\n")
             out.flush()
             os.fsync(out.fileno())

@@ -27,6 +27,7 @@ from llmevo.core import (
     content_key,
 )
 from llmevo.report.doctor import TABLES, Checkup, examine
+from llmevo.report.figure import TOP, figure
 from llmevo.report.statistics import Interval, bootstrap, interval, wilson
 from llmevo.report.summary import summarise
 from llmevo.storage.blobs import FolderBlobs
@@ -100,6 +101,8 @@ class TestSummary:
         found = summarise(write(tmp_path / "run", [[lucky, steady], [born("a", 0.4, cases=3)], [born("c", 0.6)]]), KINDS)
         assert [one.best_so_far for one in found.steps] == [0.9, 0.7, 0.7]
         assert found.best is not None and found.best.id == "b" and found.evaluations == 4
+        (line,) = ElementTree.fromstring(figure(found)).iter("{http://www.w3.org/2000/svg}polyline")
+        assert min(float(point.split(",")[1]) for point in line.attrib["points"].split()) == TOP, "0.9 is in the figure, too"
 
     def test_a_duplicate_is_no_evaluation(self, tmp_path: Path) -> None:
         cohorts = [[born("a", 0.3, text="same"), born("b", 0.3, text="same")], [born("c", 0.3, text="same")]]

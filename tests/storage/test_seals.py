@@ -57,6 +57,8 @@ def test_what_an_interrupted_export_leaves_is_found(run: Path, tmp_path: Path) -
     assert len(checked_exports(run)[0]) == 1
     (run / EXPORTS).write_bytes(whole[:-5])
     assert checked_exports(run) == ([], []), "the line was cut off: that export was not announced"
+    (exported(run, tmp_path / "next") / "a").write_bytes(b"other")
+    assert [str(tmp_path / "next") in problem for problem in checked_exports(run)[0]] == [True], "the next one is"
 
 
 def test_a_run_that_cannot_be_written_to_has_no_list(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
