@@ -5,27 +5,19 @@ from __future__ import annotations
 import json
 import math
 import os
-import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import IO, Any
 
 from rich.console import Console
 
-
-def inert(text: str) -> str:
-    """A text that a terminal shows and does not obey: control and bidirectional characters as escapes. Spaces of any kind stay."""
-    return "".join(letter if _harmless(letter) else letter.encode("unicode_escape").decode("ascii") for letter in text)
+from llmevo.core.inert import harmless, inert
 
 
 def as_json(value: Any) -> str:
     """One line of standard JSON that a terminal does not obey either; what is not finite is null."""
     text = json.dumps(_finite(value), ensure_ascii=False, default=str, allow_nan=False)
-    return "".join(letter if _harmless(letter) else json.dumps(letter)[1:-1] for letter in text)
-
-
-def _harmless(letter: str) -> bool:
-    return letter.isprintable() or letter in "\n\t" or unicodedata.category(letter) == "Zs"
+    return "".join(letter if harmless(letter) else json.dumps(letter)[1:-1] for letter in text)
 
 
 def _finite(value: Any) -> Any:
@@ -56,3 +48,6 @@ def silence(stream: IO[str]) -> None:
 def stdout() -> Console:
     """The console of standard output."""
     return Screen(highlight=False)
+
+
+__all__ = ["Screen", "as_json", "inert", "silence", "stdout"]

@@ -73,7 +73,7 @@ def genome(
 
     `as_released` does what the authors' code does: factors are merged one by one, DARE is not rescaled, TIES shrinks twice, the noise
     is absolute (theirs is sigma 0.001), and after a step's `population` merges everybody, parent or child, may have a mutant beside it: a
-    share `mutation` of all has one.
+    share `mutation` of all has one, but at least one has.
     """
     founders: list[Variation[G]] = [_pair(kit, as_released)] * population
     survival = Lottery(population, elites, tournament)

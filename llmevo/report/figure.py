@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from llmevo.core.inert import inert
 from llmevo.report.summary import Summary
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 640, 270, 46, 46, 16, 34
@@ -60,7 +61,7 @@ def figure(summary: Summary) -> str:
 
 
 def _words(x: float, y: float, text: str, style: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(inert(text))}</text>'
 
 
 __all__ = ["figure"]

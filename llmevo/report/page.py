@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
-from html import escape
 
+from llmevo.core.inert import inert
 from llmevo.report.figure import figure
 from llmevo.report.held_out import searched
 from llmevo.report.summary import Summary
@@ -14,17 +15,18 @@ body { font: 15px/1.5 sans-serif; max-width: 52em; margin: 2em auto; padding: 0 
 table { border-collapse: collapse; margin: 1em 0 } td, th { border-bottom: 1px solid #ddd; padding: .2em .8em .2em 0; text-align: left }
 pre { background: #f5f5f2; padding: 1em; white-space: pre-wrap } th { font-weight: 600 }
 """
+POLICY = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">"""
 
 
 def page(summary: Summary) -> str:
-    """The page. Whatever a model or a user wrote is escaped."""
+    """The page. Whatever a model or a user wrote is inert; there is no script, and a browser runs and loads none."""
     title = f"{summary.frozen.get('recipe', 'run')}, seed {summary.frozen.get('seed', '?')}"
-    parts = [f"<h1>{escape(title)}</h1>", f"<p>{escape(str(summary.folder))}</p>"]
+    parts = [f"<h1>{_inert(title)}</h1>", f"<p>{_inert(str(summary.folder))}</p>"]
     best = summary.best
     if best is None:
         parts.append("<p>Nobody lived in this run yet.</p>")
     else:
-        parts += ["<h2>The winner</h2>", f"<pre>{escape(_text(best.genome))}</pre>"]
+        parts += ["<h2>The winner</h2>", f"<pre>{_inert(_text(best.genome))}</pre>"]
         parts.append(_table(("cases", "score [95 %]", ""), _scores(summary)))
     parts += ["<h2>The search</h2>", figure(summary)]
     lost = sum(count for count, _ in summary.stillborn.values())
@@ -38,7 +40,8 @@ def page(summary: Summary) -> str:
         parts += ["<h2>Dropped in the race</h2>", _table(("step", "after lap", "why", "who"), rows)]
     settings = ((name, str(value)) for name, value in summary.frozen.items() if not name.startswith("(") and value is not None)
     parts += ["<h2>Settings</h2>", _table(("setting", "value"), settings)]
-    return f'<!doctype html>\n<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>\n' + "\n".join(parts) + "\n"
+    head = f'<!doctype html>\n<meta charset="utf-8">{POLICY}<title>{_inert(title)}</title><style>{STYLE}</style>'
+    return "\n".join([head, *parts]) + "\n"
 
 
 def _scores(summary: Summary) -> Iterable[tuple[str, str, str]]:
@@ -52,6 +55,10 @@ def _scores(summary: Summary) -> Iterable[tuple[str, str, str]]:
         yield "test", str(summary.held_out), f"never seen by the search{more}"
 
 
+def _inert(text: str) -> str:
+    return html.escape(inert(text))
+
+
 def _text(genome: object) -> str:
     parts = getattr(genome, "parts", None)
     if parts:
@@ -60,8 +67,8 @@ def _text(genome: object) -> str:
 
 
 def _table(head: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:
-    cells = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr>{cells}</table>" if cells else ""
+    cells = "".join("<tr>" + "".join(f"<td>{_inert(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{''.join(f'<th>{_inert(name)}</th>' for name in head)}</tr>{cells}</table>" if cells else ""
 
 
 __all__ = ["page"]

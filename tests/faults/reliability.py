@@ -24,7 +24,6 @@ AREAS = {
 }
 WAITING = {
     "W": "waits for the weight wing",
-    "X2": "waits for pages (there is no HTML report yet)",
     "X8": "waits for pages (there is no dashboard)",
     "X10": "waits for models that are loaded with code of their own",
     "S18": "waits for trackers (there is none yet)",

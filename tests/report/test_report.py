@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from llmevo.core import (
 )
 from llmevo.report.doctor import TABLES, Checkup, examine
 from llmevo.report.figure import TOP, figure
+from llmevo.report.page import page
 from llmevo.report.statistics import Interval, bootstrap, interval, wilson
 from llmevo.report.summary import summarise
 from llmevo.storage.blobs import FolderBlobs
@@ -128,6 +130,21 @@ class TestSummary:
         write(tmp_path / "empty", [[lost("a")]])
         assert say(capsys, "report", tmp_path / "empty", "-o", tmp_path / "y.html").code == 0
         assert "Nobody lived" in (tmp_path / "y.html").read_text()
+
+    @pytest.mark.fault("X2")
+    def test_a_page_and_a_figure_show_what_is_hostile_and_do_not_obey_it(self, tmp_path: Path) -> None:
+        evil = "</script><script>alert(1)</script><a href='javascript:alert(1)' onclick=\"x\">\u202eflip\x1b[31m"
+        dropped = {"step": 1, "lap": 1, "why": evil}
+        meta = {"frozen": {"recipe": evil, "seed": 4, "racing.rule": evil}, "dropped:_a": dropped}
+        some = Individual("b", TextGenome(evil), Fitness(0.6, cases={"0": 0.6, "1": 0.6}), variation=evil)
+        (tmp_path / "<b onclick=x>\u202e").mkdir()
+        found = summarise(write(tmp_path / "<b onclick=x>\u202e" / "run", [[born("a", 0.2, text=evil), some]], **meta), KINDS)
+        for text in (page(found), figure(found)):
+            assert "flip" in text and not {"\u202e", "\x1b"} & set(text)
+            tags = re.findall(r"<(\w+)([^>]*)>", text)
+            assert not {name for name, _ in tags} & {"script", "a", "b", "img", "link", "iframe"}
+            assert not [more for _, more in tags if re.search(r"\bon\w+=|javascript:|(src|href)=", more)]
+        assert page(found).index("default-src 'none'") < page(found).index("<title>")
 
     def test_what_is_not_told_does_not_count(self, tmp_path: Path) -> None:
         found = summarise(write(tmp_path / "run", [[born("a", 0.3)], [born("b", 0.9)]], told=1), KINDS)
