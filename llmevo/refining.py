@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,9 @@ async def arefine(
                     sitting.paused(brake.reason)
                 stopwatch.note(evaluations.elapsed)
                 strict = checks.of(question, connections, root) if verify is not None else None
-                return await sitting.refined(connections.ledger.budget.spent, strict, until)
+                found = await sitting.refined(spending.spent, strict, until)
+            # What was on its way at the end is settled by now, a call that was given up with its upper bound: never less than was billed.
+            return replace(found, spent=spending.spent)
         finally:
             await asyncio.to_thread(database.close)
 

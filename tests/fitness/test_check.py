@@ -19,9 +19,9 @@ from tests.helpers import named
     [
         (True, Verdict(1.0, 0.0)),
         (False, Verdict(0.0, 1.0)),
-        (0.5, Verdict(0.5, 1.0)),
-        (3, Verdict(3.0, 1.0)),
-        ((0.5, "too long"), Verdict(0.5, 1.0, ("too long",))),
+        (0.5, Verdict(0.5, 1.0, decides=False)),
+        (3, Verdict(3.0, 1.0, decides=False)),
+        ((0.5, "too long"), Verdict(0.5, 1.0, ("too long",), decides=False)),
         ((True, ["a", "b"]), Verdict(1.0, 0.0, ("a", "b"))),
         (Verdict(0.2, 0.0, ("fine",), (1, 2.5)), Verdict(0.2, 0.0, ("fine",), (1.0, 2.5))),
     ],

@@ -339,6 +339,8 @@ OTHER: dict[str, Any] = {
     "models.base": None,
     "experts": None,
     "task.shots": {"pool": 2},
+    "task.cases.made_by": "python make.py",
+    "task.test.made_by": "python make.py",
     "task.scorer": "contains",
     "task.prompt": "reviews",
     "task.cases.path": "twin.jsonl",
