@@ -317,12 +317,12 @@ class TestAsReleased:
         """As released it is whoever of the last population is best on test, so the figure that is reported chose itself."""
         done = go(planned("genome", kit(), {"population": 8, "steps": 2}))
 
-        def test_score(one: Individual[AdapterGenome]) -> float:
+        def on_test(one: Individual[AdapterGenome]) -> float:
             return -one.fitness.value + len(one.genome.key) / 1000  # whatever it is, it may disagree
 
         assert done.best is not None and done.best.fitness.value == max(one.fitness.value for one in done.view.population)
-        theirs = max(done.view.population, key=test_score)
-        assert theirs.id != done.best.id and test_score(theirs) > test_score(done.best), "too good to be true"
+        theirs = max(done.view.population, key=on_test)
+        assert theirs.id != done.best.id and on_test(theirs) > on_test(done.best), "too good to be true"
 
     def test_everything_is_seeded_and_continues(self, tmp_path: Path) -> None:
         """As released nothing is seeded and a run that stops is lost: there is nothing of it to switch on."""
